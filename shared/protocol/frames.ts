@@ -1,0 +1,84 @@
+/**
+ * The frames of `livetally.v1`: JSON text, server to client only (docs/protocol.md).
+ *
+ * Browser code imports the *types* of this module alone, so that the schema library never reaches a page.
+ */
+import { z } from 'zod'
+
+/** The WebSocket subprotocol (RFC 6455 §1.9) that names this version of the wire. */
+export const SUBPROTOCOL = 'livetally.v1'
+
+/** A poll's name in URLs: lower-case words joined by hyphens, 1 to 64 characters. */
+export const PollId = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[a-z0-9]+(?:-[a-z0-9]+)*$/, 'lower-case letters, digits and single hyphens between them')
+
+/** An option's name in ballots and counts: up to 64 printable characters, no white space at either end. */
+export const OptionId = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[^\s\p{C}](?:[^\p{C}]*[^\s\p{C}])?$/u, 'printable characters, no white space at either end')
+
+/** One of the answers a poll offers, in the order it is shown. */
+export const PollOption = z.object({
+  id: OptionId,
+  label: z.string().min(1).max(200),
+  color: z
+    .string()
+    .regex(/^#[0-9a-f]{6}$/i, 'a colour as #rrggbb')
+    .optional(),
+})
+
+/** `scheduled` turns `open` at `opensAt`, `open` turns `closed` at `closesAt`; an organiser may do either by hand. */
+export const PollState = z.enum(['scheduled', 'open', 'closed'])
+
+/** What a poll asks, sent on connect and whenever it changes. Times are ISO 8601 in UTC. */
+export const PollFrame = z.object({
+  type: z.literal('poll'),
+  poll: PollId,
+  question: z.string(),
+  options: z.array(PollOption),
+  state: PollState,
+  /** False while the organiser holds the counts back: tallies then carry the total alone. */
+  resultsVisible: z.boolean(),
+  opensAt: z.iso.datetime().nullable(),
+  closesAt: z.iso.datetime().nullable(),
+})
+
+/**
+ * A poll's whole standing, never a difference. `(epoch, version)` orders tallies of one poll; the same pair always means the
+ * same content. `at` is the time of the last change counted in it.
+ */
+export const TallyFrame = z.object({
+  type: z.literal('tally'),
+  poll: PollId,
+  epoch: z.int().nonnegative(),
+  version: z.int().nonnegative(),
+  /** Votes per option id, every option present; absent while results are hidden. */
+  counts: z.record(z.string(), z.int().nonnegative()).optional(),
+  total: z.int().nonnegative(),
+  at: z.iso.datetime(),
+})
+
+/** Sent after 15 s of silence: `at` is when the database was last read. */
+export const AliveFrame = z.object({ type: z.literal('alive'), at: z.iso.datetime() })
+
+/** This server is leaving: open another connection, then leave this one within `closeAfterMs`. */
+export const DrainFrame = z.object({ type: z.literal('drain'), closeAfterMs: z.int().nonnegative() })
+
+export const Frame = z.discriminatedUnion('type', [PollFrame, TallyFrame, AliveFrame, DrainFrame])
+
+/** What a poll asks together with its tally, read in one database snapshot: what the bus carries. */
+export const Snapshot = z.object({ poll: PollFrame, tally: TallyFrame })
+
+export type PollOption = z.infer<typeof PollOption>
+export type PollState = z.infer<typeof PollState>
+export type PollFrame = z.infer<typeof PollFrame>
+export type TallyFrame = z.infer<typeof TallyFrame>
+export type AliveFrame = z.infer<typeof AliveFrame>
+export type DrainFrame = z.infer<typeof DrainFrame>
+export type Frame = z.infer<typeof Frame>
+export type Snapshot = z.infer<typeof Snapshot>
