@@ -1,10 +1,52 @@
-/** The log as the rooms of `shared/` and the services see it. */
+/** Structured logs: JSON lines on standard output, readable ones in a terminal. */
+import { pino } from 'pino'
 
-/** Takes structured fields and one sentence; a pino logger is one. */
+/** The log as the rooms of `shared/` and the services see it: fields, and one sentence. */
 export interface Log {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
-  child(bindings: object): Log
+  child(bindings: Record<string, unknown>): Log
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface LogOptions {
+  /** Which service speaks. */
+  readonly service: string
+  readonly level: LogLevel
+  /** Whether somebody reads along in a terminal. */
+  readonly terminal: boolean
+}
+
+/** What must never be written, wherever somebody logs a request by mistake. */
+const REDACTED = [
+  'authorization',
+  'cookie',
+  '*.authorization',
+  '*.cookie',
+  '*.headers.authorization',
+  '*.headers.cookie',
+  'voter',
+  'ticket',
+  'token',
+]
+
+export async function createLog(options: LogOptions): Promise<Log> {
+  const settings = {
+    level: options.level,
+    base: { service: options.service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: REDACTED,
+  }
+  if (options.terminal) {
+    // a development dependency: where it is not installed, a terminal gets JSON too
+    const pretty = await import('pino-pretty').catch(() => undefined)
+    if (pretty !== undefined)
+      return pino(settings, pretty.default({ ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss', sync: true }))
+  }
+  return pino(settings)
 }

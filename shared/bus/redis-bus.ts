@@ -1,0 +1,173 @@
+/**
+ * The bus between replicas: one hash a poll for what is kept, one pub/sub channel a poll for the news.
+ *
+ * Two connections, since a subscribed one takes no other commands. Neither queues while it is down: a tally that could not be
+ * admitted is superseded by the next, and replaying old ones after an outage would only be dropped as stale.
+ */
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Log } from '../telemetry/log.ts'
+import { Snapshot } from '../protocol/frames.ts'
+import type { BusHealth, SnapshotListener, TallyBus } from './tally-bus.ts'
+
+export interface RedisBusOptions {
+  readonly url: string
+  /** Prefix of every key and channel, so that several instances can share one Redis. */
+  readonly namespace: string
+  readonly log: Log
+  readonly now: () => number
+  /** Called for each message on a channel that is not a snapshot. */
+  readonly onGarbage?: () => void
+}
+
+/** How often both connections are asked for a sign of life; a silent one is closed after `SOCKET_TIMEOUT_MS` and made anew. */
+const PING_INTERVAL_MS = 2_000
+const SOCKET_TIMEOUT_MS = 3_000
+/** No two tries to reconnect are further apart than this. */
+const MAX_RECONNECT_MS = 1_000
+/** Larger messages are not ours. */
+const MAX_MESSAGE_CHARS = 65_536
+
+/**
+ * Keeps and publishes a snapshot only if `(epoch, version)` is later than what is kept, so that N replicas publish each version
+ * once and none can push a screen backwards. Lua numbers are doubles: exact up to 2^53.
+ */
+const ADMIT = `
+local kept = redis.call('HMGET', KEYS[1], 'epoch', 'version')
+local epoch, version = tonumber(ARGV[1]), tonumber(ARGV[2])
+if kept[1] then
+  local keptEpoch, keptVersion = tonumber(kept[1]), tonumber(kept[2])
+  if epoch < keptEpoch or (epoch == keptEpoch and version <= keptVersion) then return 0 end
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2], 'snapshot', ARGV[3])
+redis.call('PUBLISH', KEYS[2], ARGV[3])
+return 1`
+
+type AdmittingRedis = Redis & {
+  admit(key: string, channel: string, epoch: number, version: number, snapshot: string): Promise<number>
+}
+
+/** Connects both connections. Rejects when Redis does not answer; the caller retries. */
+export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBus> {
+  const { namespace, log, now } = options
+  const key = (poll: string) => `${namespace}:tally:${poll}`
+  const channelPrefix = `${namespace}:news:`
+  const sourceKey = `${namespace}:source`
+
+  const connection: RedisOptions = {
+    lazyConnect: true,
+    connectTimeout: 2_000,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (times) => Math.min(MAX_RECONNECT_MS, 50 * times),
+  }
+  const commands = new Redis(options.url, {
+    ...connection,
+    scripts: { admit: { lua: ADMIT, numberOfKeys: 2 } },
+  }) as AdmittingRedis
+  const subscriber = new Redis(options.url, { ...connection, autoResubscribe: true })
+  const listeners = new Map<string, Set<SnapshotListener>>()
+  let health: BusHealth = { ok: false, at: 0, error: 'not connected yet' }
+
+  const lost = (error: Error) => {
+    if (health.ok) log.warn({ reason: error.message }, 'Redis does not answer: the last known tallies stay')
+    health = { ok: false, at: health.at, error: error.message }
+  }
+  const answered = () => {
+    if (!health.ok && health.at > 0) log.info({}, 'Redis answers again')
+    health = { ok: true, at: now() }
+  }
+  for (const redis of [commands, subscriber]) redis.on('error', lost)
+  commands.on('close', () => lost(new Error('the connection was closed')))
+  subscriber.on('close', () => lost(new Error('the connection for news was closed')))
+
+  subscriber.on('message', (channel: string, message: string) => {
+    const known = listeners.get(channel.slice(channelPrefix.length))
+    if (known === undefined) return
+    const snapshot = decode(message)
+    if (snapshot === undefined) return options.onGarbage?.()
+    for (const listener of known) listener(snapshot)
+  })
+
+  try {
+    await Promise.all([commands.connect(), subscriber.connect()])
+  } catch (error) {
+    commands.disconnect()
+    subscriber.disconnect()
+    throw new Error('Redis does not answer', { cause: error })
+  }
+  answered()
+  const ping = setInterval(() => {
+    Promise.all([commands.ping(), subscriber.ping()]).then(answered, lost)
+  }, PING_INTERVAL_MS)
+
+  return {
+    async admit(snapshot) {
+      const { poll, epoch, version } = snapshot.tally
+      return (await commands.admit(key(poll), channelPrefix + poll, epoch, version, JSON.stringify(snapshot))) === 1
+    },
+    async heartbeat(at) {
+      const before = await commands.set(sourceKey, at, 'GET')
+      return before !== null
+    },
+    async latest(polls) {
+      const pipeline = commands.pipeline().get(sourceKey)
+      for (const poll of polls) pipeline.hget(key(poll), 'snapshot')
+      const [source, ...replies] = (await pipeline.exec()) ?? []
+      const snapshots = new Map<string, Snapshot>()
+      for (const [index, poll] of polls.entries()) {
+        const snapshot = decode(value(replies[index]))
+        if (snapshot !== undefined) snapshots.set(poll, snapshot)
+      }
+      const sourceAt = Number(value(source) ?? Number.NaN)
+      return { snapshots, sourceAt: Number.isFinite(sourceAt) ? sourceAt : undefined }
+    },
+    async subscribe(poll, listener) {
+      const known = listeners.get(poll) ?? new Set()
+      listeners.set(poll, known.add(listener))
+      const unsubscribe = () => {
+        known.delete(listener)
+        if (known.size > 0 || listeners.get(poll) !== known) return
+        listeners.delete(poll)
+        // a channel nobody listens to any more only costs bandwidth: failing to leave it is no fault
+        subscriber.unsubscribe(channelPrefix + poll).catch(() => {})
+      }
+      try {
+        await subscriber.subscribe(channelPrefix + poll)
+      } catch (error) {
+        unsubscribe()
+        throw error
+      }
+      return unsubscribe
+    },
+    get health() {
+      return health
+    },
+    async close() {
+      clearInterval(ping)
+      for (const redis of [commands, subscriber]) redis.removeAllListeners('close')
+      await Promise.allSettled([commands, subscriber].map((redis) => (redis.status === 'ready' ? redis.quit() : undefined)))
+      commands.disconnect()
+      subscriber.disconnect()
+    },
+  }
+}
+
+/** A reply of a pipeline; a command's own error is thrown. */
+function value(reply: readonly [error: Error | null, result: unknown] | undefined): string | null {
+  if (reply === undefined) return null
+  const [error, result] = reply
+  if (error !== null) throw error
+  return typeof result === 'string' ? result : null
+}
+
+/** Anything may be published on a channel by anyone who reaches Redis: what is no snapshot is undefined. */
+function decode(message: string | null): Snapshot | undefined {
+  if (message === null || message.length > MAX_MESSAGE_CHARS) return undefined
+  try {
+    return Snapshot.safeParse(JSON.parse(message)).data
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,50 @@
+/** Leaving without failing a request: what Node's server does not do by itself. */
+import type { Server, ServerResponse } from 'node:http'
+
+export interface HttpDrain {
+  /** Requests being answered now. */
+  readonly inFlight: number
+  /**
+   * From now on every response says `Connection: close` (RFC 9112 §9.6), those in flight included, so that clients and balancers
+   * stop reusing connections while they are still served. Node's own `server.close()` leaves replies in flight on keep-alive.
+   */
+  announce(): void
+  /** Stops listening and closes idle connections; resolves when no request is in flight. Never rejects. */
+  finish(signal: AbortSignal): Promise<void>
+}
+
+/** Watches a server from before it listens. */
+export function createHttpDrain(server: Server): HttpDrain {
+  const responses = new Set<ServerResponse>()
+  let leaving = false
+  let idle: (() => void) | undefined
+
+  server.prependListener('request', (_request, response: ServerResponse) => {
+    if (leaving) response.shouldKeepAlive = false
+    responses.add(response)
+    response.once('close', () => {
+      responses.delete(response)
+      if (responses.size === 0) idle?.()
+    })
+  })
+
+  return {
+    get inFlight() {
+      return responses.size
+    },
+    announce() {
+      leaving = true
+      for (const response of responses) response.shouldKeepAlive = false
+    },
+    async finish(signal) {
+      // the callback of close() would also wait for upgraded sockets, which have their own goodbye
+      server.close()
+      server.closeIdleConnections()
+      if (responses.size === 0 || signal.aborted) return
+      await new Promise<void>((resolve) => {
+        idle = resolve
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    },
+  }
+}

@@ -1,0 +1,42 @@
+/** Connecting to what may not be up yet. */
+import pRetry, { AbortError } from 'p-retry'
+import type { Log } from '../telemetry/log.ts'
+
+export interface RetryOptions {
+  /** What is being tried, for the log: "connect to Postgres". */
+  readonly what: string
+  readonly log: Log
+  /** Ends the waiting; the promise then rejects with the signal's reason. */
+  readonly signal: AbortSignal
+  /** Errors that trying again will not cure, such as a wrong password. */
+  readonly isFinal?: (error: Error) => boolean
+}
+
+/** Tries until it works: exponential from 100 ms, jittered, at most 3 s apart, without end save the signal. */
+export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
+  return await pRetry(
+    async () => {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (error instanceof Error && options.isFinal?.(error)) throw new AbortError(error)
+        // p-retry takes a TypeError for a programming mistake and gives up; connections fail with those as well
+        throw error instanceof TypeError ? new Error(error.message, { cause: error }) : error
+      }
+    },
+    {
+      retries: Infinity,
+      minTimeout: 100,
+      maxTimeout: 3_000,
+      factor: 2,
+      randomize: true,
+      signal: options.signal,
+      onFailedAttempt: ({ error, attemptNumber, retryDelay }) => {
+        options.log.warn(
+          { attempt: attemptNumber, retryInMs: Math.round(retryDelay), reason: error.message },
+          `cannot ${options.what} yet`,
+        )
+      },
+    },
+  )
+}
