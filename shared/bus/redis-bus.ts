@@ -53,15 +53,15 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const channelPrefix = `${namespace}:news:`
   const sourceKey = `${namespace}:source`
 
-  const connection: RedisOptions = {
+  const connection = {
     lazyConnect: true,
     connectTimeout: 2_000,
     socketTimeout: SOCKET_TIMEOUT_MS,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
-    retryStrategy: (times) => Math.min(MAX_RECONNECT_MS, 50 * times),
-  }
+    retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 50 * times),
+  } satisfies RedisOptions
   const commands = new Redis(options.url, {
     ...connection,
     scripts: { admit: { lua: ADMIT, numberOfKeys: 2 } },

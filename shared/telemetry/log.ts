@@ -42,11 +42,11 @@ export async function createLog(options: LogOptions): Promise<Log> {
     formatters: { level: (label: string) => ({ level: label }) },
     redact: REDACTED,
   }
-  if (options.terminal) {
-    // a development dependency: where it is not installed, a terminal gets JSON too
-    const pretty = await import('pino-pretty').catch(() => undefined)
-    if (pretty !== undefined)
-      return pino(settings, pretty.default({ ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss', sync: true }))
-  }
-  return pino(settings)
+  // a development dependency: where it is not installed, a terminal gets JSON too
+  const pretty = options.terminal ? await import('pino-pretty').catch(() => undefined) : undefined
+  const log: Log =
+    pretty === undefined
+      ? pino(settings)
+      : pino(settings, pretty.default({ ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss', sync: true }))
+  return log
 }
