@@ -1,0 +1,80 @@
+/**
+ * Runs the tests against a real Redis and a real Postgres, which it finds, starts or installs, and stops again.
+ *
+ *   npm test                                  all of them
+ *   npm test -- backend/ballot-box shared     those whose paths begin so; globs work too
+ *   npm test -- --test-name-pattern=drain     further options go to node --test
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { provideServices, ServiceMissingError, type Service } from './services.ts'
+import { selected, testFiles } from './test-files.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** As long as a test may take to end its own processes once it is told to leave. */
+const LEAVE_TIMEOUT_MS = 10_000
+
+const started: Service[] = []
+const leaving = new AbortController()
+let leaveSignal: NodeJS.Signals | undefined
+for (const signal of SIGNALS) {
+  process.on(signal, () => {
+    leaveSignal ??= signal
+    leaving.abort()
+  })
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof ServiceMissingError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+} finally {
+  await Promise.all(started.map((service) => service.stop()))
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = args.filter((arg) => arg.startsWith('--') && arg !== '--only')
+  const patterns = args.filter((arg) => !arg.startsWith('--'))
+  const files = selected(await testFiles(ROOT), patterns)
+  if (files.length === 0) {
+    console.error(patterns.length === 0 ? 'there are no tests' : `no test file is named ${patterns.join(' or ')}`)
+    return 1
+  }
+  const { redis, postgres } = await provideServices(process.env, (service) => started.push(service))
+  console.error(`Redis: ${redis.origin}\nPostgres: ${postgres.origin}`)
+  return leaveSignal === undefined
+    ? runTests([...options, ...files], { TEST_REDIS_URL: redis.url, TEST_DATABASE_URL: postgres.url })
+    : 128 + constants.signals[leaveSignal]
+}
+
+async function runTests(args: readonly string[], env: Record<string, string>): Promise<number> {
+  const concurrency = '--test-concurrency=2'
+  const tests = spawn(process.execPath, ['--test', concurrency, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: 'inherit',
+    // a group of its own: whatever the tests started is told to leave with them
+    detached: true,
+  })
+  const group = tests.pid === undefined ? undefined : -tests.pid
+  const tell = (signal: NodeJS.Signals) => {
+    try {
+      if (group !== undefined) process.kill(group, signal)
+    } catch {
+      // all of them are gone already
+    }
+  }
+  leaving.signal.addEventListener('abort', () => {
+    tell(leaveSignal ?? 'SIGTERM')
+    setTimeout(() => tell('SIGKILL'), LEAVE_TIMEOUT_MS).unref()
+  })
+  const [code] = (await once(tests, 'exit')) as [number | null, NodeJS.Signals | null]
+  if (leaveSignal === undefined) return code ?? 1
+  tell('SIGKILL')
+  return 128 + constants.signals[leaveSignal]
+}
