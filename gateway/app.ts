@@ -1,0 +1,135 @@
+/** The edge over HTTP: probes, sockets, pages, and `/api` on its way to a backend. */
+import type { HttpBindings } from '@hono/node-server'
+import { Hono, type Context } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { requestId } from 'hono/request-id'
+import { secureHeaders } from 'hono/secure-headers'
+import type { Probes } from '../shared/lifecycle/probes.ts'
+import { problemResponse } from '../shared/protocol/problem.ts'
+import type { Log } from '../shared/telemetry/log.ts'
+import type { Peer, PeerRequest } from './client-address.ts'
+import type { Api } from './forward.ts'
+import type { RequestOrigin } from './origin.ts'
+import { pageResponse, type Pages } from './pages.ts'
+
+export interface AppOptions {
+  readonly probes: Probes
+  readonly api: Api
+  /** Handles `GET /ws`. */
+  readonly upgrade: (c: Context) => Promise<Response>
+  readonly pages: Pages
+  readonly readPeer: (request: PeerRequest) => Peer
+  readonly isOriginAllowed: (request: RequestOrigin) => boolean
+  readonly log: Log
+  /** Called with each answered request. */
+  readonly onAnswered?: (method: string, status: number, seconds: number) => void
+}
+
+type Env = { Bindings: HttpBindings; Variables: { requestId: string } }
+
+const MAX_BODY_BYTES = 65_536
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+/** What a proxy, or a client who would like to be taken for one, may have put into a request. */
+const FORWARDED_HEADERS = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+]
+
+export function createApp(options: AppOptions): Hono<Env> {
+  const { probes, pages, log } = options
+  const app = new Hono<Env>()
+
+  app.get('/live', (c) => answer(c, probes.live()))
+  app.get('/ready', (c) => answer(c, probes.ready()))
+  app.get('/health', (c) => answer(c, probes.health()))
+
+  app.use(requestId())
+  app.get('/ws', (c) => options.upgrade(c))
+
+  app.use(async (c, next) => {
+    const startedAt = performance.now()
+    await next()
+    const seconds = (performance.now() - startedAt) / 1_000
+    options.onAnswered?.(c.req.method, c.res.status, seconds)
+    log.debug({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status: c.res.status, seconds }, 'answered')
+  })
+  app.use(
+    secureHeaders({
+      contentSecurityPolicy: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
+      referrerPolicy: 'no-referrer',
+      // over plain HTTP browsers ignore it, and who terminates TLS in front decides for itself
+      strictTransportSecurity: false,
+    }),
+  )
+
+  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
+  app.use('/api/*', bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }))
+  const toApi = async (c: Context<Env>) => {
+    const peer = options.readPeer(peerRequest(c))
+    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(c, peer))) {
+      return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
+    }
+    return await options.api(asSeenByTheEdge(c, peer))
+  }
+  app.all('/api/*', toApi)
+  app.get('/openapi.json', toApi)
+
+  const serve = (path: string) => (c: Context<Env>) => {
+    const page = pages.get(path)
+    return page === undefined ? notFound(c) : pageResponse(page, c.req.header('if-none-match'))
+  }
+  app.get('/', serve('/assets/pages/index.html'))
+  app.get('/p/:poll', serve('/assets/pages/vote.html'))
+  app.get('/assets/*', (c) => serve(c.req.path)(c))
+
+  app.notFound((c) => notFound(c))
+  app.onError((error, c) => {
+    log.error({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, err: error }, 'a request failed')
+    return problemResponse(500, 'internal', 'The fault is logged here under the request id.', {
+      'x-request-id': c.var.requestId ?? '',
+    })
+  })
+  return app
+
+  /** The request with what this edge knows of its sender, and nothing the sender says of that itself. */
+  function asSeenByTheEdge(c: Context<Env>, peer: Peer): Request {
+    const headers = new Headers(c.req.raw.headers)
+    for (const name of FORWARDED_HEADERS) headers.delete(name)
+    const origin = new URL(peer.origin)
+    headers.set('x-forwarded-for', peer.address)
+    headers.set('x-forwarded-proto', origin.protocol.slice(0, -1))
+    headers.set('x-forwarded-host', origin.host)
+    headers.set('x-request-id', c.var.requestId)
+    return new Request(c.req.raw, { headers })
+  }
+}
+
+function answer(c: Context, { status, body }: ReturnType<Probes['live']>): Response {
+  return c.json(body, status, { 'cache-control': 'no-store' })
+}
+
+function notFound(c: Context): Response {
+  return problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`)
+}
+
+/** What the readers of addresses and origins need of a request. */
+export function peerRequest(c: Context<Env>): PeerRequest {
+  return { remoteAddress: c.env.incoming.socket.remoteAddress ?? '', header: (name) => c.req.header(name) }
+}
+
+export function requestOrigin(c: Context, peer: Peer): RequestOrigin {
+  return { origin: c.req.header('origin'), fetchSite: c.req.header('sec-fetch-site'), self: peer.origin }
+}

@@ -1,0 +1,80 @@
+/** The gateway's environment. */
+import { integer, list, port, url, type Variable } from '../shared/config/env.ts'
+import { loadVariables, type Host } from '../shared/config/load.ts'
+import {
+  drainVariables,
+  hostVariable,
+  logLevelVariable,
+  metricsPortVariable,
+  redisVariables,
+} from '../shared/config/service-variables.ts'
+import { originItem } from './origin.ts'
+import { proxyItem } from './client-address.ts'
+
+/** What the edge itself needs, in a process of its own or together with the backend. */
+export const edgeVariables = {
+  ALLOWED_ORIGINS: {
+    schema: list(originItem),
+    fallback: '',
+    description: 'further origins that may open sockets and vote, comma-separated; its own is always allowed',
+  },
+  TRUST_PROXY: {
+    schema: list(proxyItem),
+    fallback: '',
+    description: 'proxies whose X-Forwarded-* are believed: addresses, CIDR ranges, loopback, private',
+  },
+  MAX_SOCKETS: { schema: integer(1, 1_000_000), fallback: '20000', description: 'open WebSockets per process; more get 503' },
+} satisfies Record<string, Variable<unknown>>
+
+const variables = {
+  PORT: { schema: port, fallback: '8080', description: 'port to listen on' },
+  HOST: hostVariable,
+  METRICS_PORT: metricsPortVariable,
+  ...redisVariables,
+  BACKEND_URL: {
+    schema: list(url('http:', 'https:')).refine((urls) => urls.length > 0, 'must name at least one backend'),
+    description: 'where /api goes; several, comma-separated, are tried in turn',
+  },
+  ...edgeVariables,
+  LOG_LEVEL: logLevelVariable,
+  ...drainVariables,
+} satisfies Record<string, Variable<unknown>>
+
+/** Limits of the edge. */
+export interface EdgeConfig {
+  readonly allowedOrigins: readonly string[]
+  readonly trustedProxies: readonly string[]
+  readonly maxSockets: number
+}
+
+/** Durations of leaving, in ms. */
+export interface DrainConfig {
+  readonly noticeMs: number
+  readonly spreadMs: number
+  readonly deadlineMs: number
+}
+
+export type GatewayConfig = ReturnType<typeof loadGatewayConfig>
+
+export function loadGatewayConfig(host: Host) {
+  const env = loadVariables(host, 'Livetally gateway: terminates WebSockets, serves the pages, forwards /api.', variables)
+  return Object.freeze({
+    port: env.PORT,
+    host: env.HOST,
+    metricsPort: env.METRICS_PORT,
+    redisUrl: env.REDIS_URL,
+    redisNamespace: env.REDIS_NAMESPACE,
+    backendUrls: env.BACKEND_URL,
+    edge: {
+      allowedOrigins: env.ALLOWED_ORIGINS,
+      trustedProxies: env.TRUST_PROXY,
+      maxSockets: env.MAX_SOCKETS,
+    } satisfies EdgeConfig,
+    logLevel: env.LOG_LEVEL,
+    drain: {
+      noticeMs: env.DRAIN_NOTICE_MS,
+      spreadMs: env.DRAIN_SPREAD_MS,
+      deadlineMs: env.DRAIN_DEADLINE_MS,
+    } satisfies DrainConfig,
+  })
+}

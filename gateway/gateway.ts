@@ -1,0 +1,142 @@
+/** The edge, put together: from a bus and an API to a server that listens, and the stages in which it leaves. */
+import type { Server } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { createAdaptorServer } from '@hono/node-server'
+import type { Context } from 'hono'
+import type { TallyBus } from '../shared/bus/tally-bus.ts'
+import type { Clock } from '../shared/lifecycle/clock.ts'
+import type { Stage } from '../shared/lifecycle/drain.ts'
+import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
+import { SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
+import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
+import type { ServiceContext } from '../shared/lifecycle/service.ts'
+import { Snapshot } from '../shared/protocol/frames.ts'
+import type { Log } from '../shared/telemetry/log.ts'
+import type { Metrics } from '../shared/telemetry/metrics.ts'
+import { createApp, peerRequest, requestOrigin } from './app.ts'
+import { createPeerReader } from './client-address.ts'
+import type { DrainConfig, EdgeConfig } from './config.ts'
+import type { Api } from './forward.ts'
+import { sayGoodbye } from './goodbye.ts'
+import { createHub } from './hub.ts'
+import { createOriginCheck } from './origin.ts'
+import { loadPages } from './pages.ts'
+import { createTallyFeed } from './tally-feed.ts'
+import { createSocketServer, createUpgrade } from './upgrade.ts'
+
+export interface GatewayOptions {
+  readonly life: ServiceContext
+  readonly bus: TallyBus
+  readonly api: Api
+  readonly edge: EdgeConfig
+  readonly drain: DrainConfig
+  readonly loopDelayMs: () => number
+  /** What `/ready` asks beside the bus. */
+  readonly checks?: readonly Check[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+}
+
+export interface Gateway {
+  /** Not listening yet. */
+  readonly server: Server
+  readonly stages: readonly Stage[]
+}
+
+const TICK_MS = 1_000
+/** Beyond the spread: for the closing handshakes of the last sockets. */
+const GOODBYE_MARGIN_MS = 2_000
+
+const pagesDir = fileURLToPath(new URL('web/pages', import.meta.url))
+const compiledDir = fileURLToPath(new URL('../dist/web', import.meta.url))
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { life, bus, api, edge, clock, log, metrics } = options
+  const now = () => clock.now()
+
+  const sent = metrics.counter('livetally_frames_sent_total', 'WebSocket frames written.')
+  const hub = createHub({ clock, sourceAt: () => feed.sourceAt, onSent: (frames) => sent.add(frames) })
+  const feed = createTallyFeed({ bus, hub, ask: (poll) => askForPoll(api, poll), clock, log })
+  metrics.gauge('livetally_sockets', 'Open WebSockets.', () => hub.size)
+  metrics.gauge('livetally_draining', '1 while the process is leaving.', () => (life.phase.current === 'draining' ? 1 : 0))
+
+  const readPeer = createPeerReader(edge.trustedProxies)
+  const isOriginAllowed = createOriginCheck(edge.allowedOrigins)
+  const closes = metrics.counter('livetally_socket_closes_total', 'WebSockets closed, by close code.', ['code'])
+  const upgrade = createUpgrade({
+    hub,
+    feed,
+    isOriginAllowed: (c: Context) => isOriginAllowed(requestOrigin(c, readPeer(peerRequest(c)))),
+    maxSockets: edge.maxSockets,
+    now,
+    onClosed: (code) => closes.add(1, { code: String(code) }),
+  })
+
+  const probes = createProbes({
+    phase: life.phase,
+    checks: [{ name: 'bus', critical: false, read: () => bus.health }, ...(options.checks ?? [])],
+    loopDelayMs: options.loopDelayMs,
+    now,
+    drainProgress: life.drainProgress,
+    details: () => ({ sockets: hub.size }),
+  })
+  const answered = metrics.histogram(
+    'http_server_request_duration_seconds',
+    'HTTP requests answered.',
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    ['method', 'status'],
+  )
+  const app = createApp({
+    probes,
+    api,
+    upgrade: upgrade.handle,
+    pages: loadPages({ sourceDir: pagesDir, compiledDir }),
+    readPeer,
+    isOriginAllowed,
+    log,
+    onAnswered: (method, status, seconds) => answered.observe(seconds, { method, status: String(status) }),
+  })
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    serverOptions: SERVER_OPTIONS,
+    websocket: { server: createSocketServer() },
+  }) as Server
+  const http = createHttpDrain(server)
+
+  const loops = new AbortController()
+  void feed.run(loops.signal)
+  void tickUntil(loops.signal)
+  life.release('feed', () => loops.abort())
+
+  return {
+    server,
+    stages: [
+      { name: 'unready', run: () => http.announce() },
+      { name: 'notice', run: (signal) => clock.wait(options.drain.noticeMs, signal) },
+      { name: 'refuse', run: () => upgrade.refuse() },
+      {
+        name: 'goodbye',
+        deadlineMs: options.drain.spreadMs + GOODBYE_MARGIN_MS,
+        run: (signal) => sayGoodbye({ hub, spreadMs: options.drain.spreadMs, clock, random: Math.random, signal }),
+      },
+      { name: 'finish', run: (signal) => http.finish(signal) },
+    ],
+  }
+
+  async function tickUntil(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      hub.tick()
+      // oxlint-disable-next-line no-await-in-loop -- waiting is the point
+      await clock.wait(TICK_MS, signal)
+    }
+  }
+}
+
+/** The last resort of the feed: the poll as the API shows it to anyone. */
+async function askForPoll(api: Api, poll: string): Promise<Snapshot | undefined> {
+  const response = await api(new Request(`http://backend/api/polls/${poll}`))
+  if (response.status === 404) return undefined
+  if (!response.ok) throw new Error(`the API answered ${response.status}`)
+  return Snapshot.parse(await response.json())
+}

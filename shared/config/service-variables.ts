@@ -1,0 +1,35 @@
+/** The variables every service has, described once. */
+import { durationMs, integer, oneOf, port, text, url, type Variable } from './env.ts'
+
+export const hostVariable: Variable<string> = { schema: text, fallback: '0.0.0.0', description: 'address to listen on' }
+
+export const logLevelVariable = {
+  schema: oneOf('debug', 'info', 'warn', 'error', 'silent'),
+  fallback: 'info',
+  description: 'debug, info, warn, error or silent',
+} satisfies Variable<unknown>
+
+export const drainVariables = {
+  DRAIN_NOTICE_MS: {
+    schema: durationMs,
+    fallback: '5000',
+    description: 'how long to serve on after SIGTERM until the balancer has noticed',
+  },
+  DRAIN_SPREAD_MS: { schema: durationMs, fallback: '10000', description: 'over how long the sockets are asked to move' },
+  DRAIN_DEADLINE_MS: {
+    schema: integer(100, 3_600_000),
+    fallback: '25000',
+    description: 'for leaving as a whole; the stop grace period must be longer',
+  },
+} satisfies Record<string, Variable<number>>
+
+export const redisVariables = {
+  REDIS_URL: { schema: url('redis:', 'rediss:'), description: 'such as redis://redis:6379', secret: true },
+  REDIS_NAMESPACE: { schema: text, fallback: 'livetally', description: 'prefix of every Redis key and channel' },
+} satisfies Record<string, Variable<string>>
+
+export const metricsPortVariable: Variable<number> = {
+  schema: port,
+  fallback: '9464',
+  description: 'port of /metrics; not for the balancer',
+}

@@ -1,0 +1,26 @@
+/** Settings of an HTTP server that faces strangers, and listening as a promise. */
+import { once } from 'node:events'
+import type { Server, ServerOptions } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** For both services. */
+export const SERVER_OPTIONS = {
+  headersTimeout: 5_000,
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 8_192,
+  // longer than balancers keep idle connections (Traefik: 90 s), so that it is never us who closes one being reused
+  keepAliveTimeout: 95_000,
+  // an `Upgrade` that nobody here speaks is ignored, as RFC 9110 §7.8 allows, instead of waiting for an answer for ever
+  shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+} satisfies ServerOptions
+
+/** As many as a crowd that arrives at once; the kernel caps it at net.core.somaxconn. */
+const BACKLOG = 4_096
+
+/** Resolves to the port once the server listens; rejects when it cannot. */
+export async function listen(server: Server, address: { readonly port: number; readonly host: string }): Promise<number> {
+  server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}

@@ -1,0 +1,35 @@
+/** Doing something to many, evenly spread over a while, without a timer for each. */
+import type { Clock } from './clock.ts'
+
+/**
+ * When each of `count` is due, in ms from the start, in rising order: number `i` falls on a random moment of the i-th of `count`
+ * equal parts of the spread, which is even and still not a beat. Never longer than the spread. `random` returns a number in [0, 1).
+ */
+export function evenSpread(count: number, spreadMs: number, random: () => number): Float64Array {
+  const partMs = spreadMs / count
+  return Float64Array.from({ length: count }, (_, index) => (index + random()) * partMs)
+}
+
+export interface PaceOptions {
+  /** When each is due, in ms from now, in rising order. */
+  readonly dueMs: ArrayLike<number>
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Called with 0, 1, 2 …, each at its time. */
+  readonly act: (index: number) => void
+}
+
+/** Fine enough that a crowd is a trickle, coarse enough that 50 000 cost two hundred wake-ups a second at most. */
+const TICK_MS = 5
+
+/** Acts on each when it is due. A process too busy to keep up makes up for the overdue at the next tick; an abort leaves the rest undone. */
+export async function pace({ dueMs, clock, signal, act }: PaceOptions): Promise<void> {
+  const startedAt = clock.now()
+  for (let next = 0; next < dueMs.length && !signal.aborted;) {
+    const aheadMs = (dueMs[next] ?? 0) - (clock.now() - startedAt)
+    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
+    if (aheadMs > 0) await clock.wait(Math.max(aheadMs, TICK_MS), signal)
+    const elapsedMs = clock.now() - startedAt
+    while (next < dueMs.length && (dueMs[next] ?? 0) <= elapsedMs && !signal.aborted) act(next++)
+  }
+}
