@@ -34,7 +34,7 @@ const MAX_POLLS = 16
 const CLOSE_TIMEOUT_MS = 1_000
 
 /** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
-export function createSocketServer(): WebSocketServer {
+export function createSocketServer(): WebSocketServer & { options: { noServer: true } } {
   const settings = {
     noServer: true,
     clientTracking: false,
@@ -46,7 +46,8 @@ export function createSocketServer(): WebSocketServer {
     closeTimeout: CLOSE_TIMEOUT_MS,
     handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   }
-  return new WebSocketServer(settings)
+  // the published types leave open what was just said: that it has no listener of its own
+  return new WebSocketServer(settings) as WebSocketServer & { options: { noServer: true } }
 }
 
 export function createUpgrade(options: UpgradeOptions): Upgrade {

@@ -19,18 +19,10 @@ export interface Metrics {
   render(): Promise<{ readonly text: string; readonly contentType: string }>
 }
 
-export function createMetrics(options: { readonly service: string; readonly version: string }): Metrics {
+export function createMetrics(options: { readonly service: string }): Metrics {
   const registry = new Registry()
   registry.setDefaultLabels({ service: options.service })
   collectDefaultMetrics({ register: registry })
-  new Gauge({
-    name: 'livetally_build_info',
-    help: 'Always 1; the version is a label.',
-    labelNames: ['version'],
-    registers: [registry],
-  })
-    .labels({ version: options.version })
-    .set(1)
   return {
     counter(name, help, labels = []) {
       const counter = new Counter({ name, help, labelNames: [...labels], registers: [registry] })
