@@ -1,5 +1,5 @@
 /** Admission of a socket (docs/protocol.md): who may open one, for which polls, and how everyone else is refused. */
-import { upgradeWebSocket } from '@hono/node-server'
+import { upgradeWebSocket, type WebSocketServerLike } from '@hono/node-server'
 import type { Context } from 'hono'
 import { WebSocket, WebSocketServer } from 'ws'
 import { CloseCode } from '../shared/protocol/close-codes.ts'
@@ -34,7 +34,7 @@ const MAX_POLLS = 16
 const CLOSE_TIMEOUT_MS = 1_000
 
 /** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
-export function createSocketServer(): WebSocketServer & { options: { noServer: true } } {
+export function createSocketServer(): WebSocketServerLike {
   const settings = {
     noServer: true,
     clientTracking: false,
@@ -46,8 +46,8 @@ export function createSocketServer(): WebSocketServer & { options: { noServer: t
     closeTimeout: CLOSE_TIMEOUT_MS,
     handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   }
-  // the published types leave open what was just said: that it has no listener of its own
-  return new WebSocketServer(settings) as WebSocketServer & { options: { noServer: true } }
+  // the published types of ws are looser about optional fields than those of the HTTP server
+  return new WebSocketServer(settings) as WebSocketServerLike
 }
 
 export function createUpgrade(options: UpgradeOptions): Upgrade {
