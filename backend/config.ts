@@ -1,0 +1,56 @@
+/** The backend's environment. */
+import { integer, port, secretText, url, type Variable } from '../shared/config/env.ts'
+import { loadVariables, type Host } from '../shared/config/load.ts'
+import {
+  drainVariables,
+  hostVariable,
+  logLevelVariable,
+  metricsPortVariable,
+  redisVariables,
+} from '../shared/config/service-variables.ts'
+
+/** How many characters a secret that guards something must have. */
+export const MIN_SECRET_LENGTH = 16
+
+const variables = {
+  PORT: { schema: port, fallback: '8081', description: 'port to listen on' },
+  HOST: hostVariable,
+  METRICS_PORT: metricsPortVariable,
+  DATABASE_URL: {
+    schema: url('postgres:', 'postgresql:'),
+    description: 'such as postgres://livetally@postgres/livetally',
+    secret: true,
+  },
+  ...redisVariables,
+  ADMIN_TOKEN: {
+    schema: secretText(MIN_SECRET_LENGTH),
+    description: 'who sends it as a bearer token may create and change polls',
+    secret: true,
+  },
+  COOKIE_SECRET: {
+    schema: secretText(MIN_SECRET_LENGTH),
+    description: 'signs the voter cookies; the same for all replicas',
+    secret: true,
+  },
+  BATCH_MAX: { schema: integer(1, 10_000), fallback: '1000', description: 'votes per transaction at most' },
+  LOG_LEVEL: logLevelVariable,
+  DRAIN_NOTICE_MS: drainVariables.DRAIN_NOTICE_MS,
+  DRAIN_DEADLINE_MS: drainVariables.DRAIN_DEADLINE_MS,
+} satisfies Record<string, Variable<unknown>>
+
+export function loadBackendConfig(host: Host) {
+  const env = loadVariables(host, 'Livetally backend: owns Postgres, takes the votes, publishes the tallies.', variables)
+  return Object.freeze({
+    port: env.PORT,
+    host: env.HOST,
+    metricsPort: env.METRICS_PORT,
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    redisNamespace: env.REDIS_NAMESPACE,
+    adminToken: env.ADMIN_TOKEN,
+    cookieSecret: env.COOKIE_SECRET,
+    batchMax: env.BATCH_MAX,
+    logLevel: env.LOG_LEVEL,
+    drain: { noticeMs: env.DRAIN_NOTICE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
+  })
+}

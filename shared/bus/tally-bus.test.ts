@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { testRedis } from '../../e2e/support/test-redis.ts'
+import type { Snapshot } from '../protocol/frames.ts'
+import type { Log } from '../telemetry/log.ts'
+import { createMemoryBus } from './memory-bus.ts'
+import { connectRedisBus } from './redis-bus.ts'
+import type { TallyBus } from './tally-bus.ts'
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+function snapshot(version: number, { epoch = 1, poll = 'cats-or-dogs' } = {}): Snapshot {
+  return {
+    poll: {
+      type: 'poll',
+      poll,
+      question: 'Cats or dogs?',
+      options: [],
+      state: 'open',
+      resultsVisible: true,
+      opensAt: null,
+      closesAt: null,
+    },
+    tally: { type: 'tally', poll, epoch, version, counts: { cats: version }, total: version, at: '2026-01-01T00:00:00.000Z' },
+  }
+}
+
+/** Collects what a listener is called with, and waits for a number of them. */
+function collector() {
+  const received: string[] = []
+  let look = () => {}
+  return {
+    received,
+    listener: ({ tally }: Snapshot) => {
+      received.push(`${tally.epoch}.${tally.version}`)
+      look()
+    },
+    async count(n: number) {
+      while (received.length < n) await new Promise<void>((resolve) => (look = resolve))
+      return received
+    },
+  }
+}
+
+const kinds: Record<string, () => Promise<{ bus: TallyBus; another: () => Promise<TallyBus>; close: () => Promise<void> }>> = {
+  memory: async () => {
+    const bus = createMemoryBus({ now: Date.now })
+    return { bus, another: async () => bus, close: () => bus.close() }
+  },
+  redis: async () => {
+    const redis = testRedis()
+    const opened: TallyBus[] = []
+    const open = async () => {
+      const bus = await connectRedisBus({ url: redis.url, namespace: redis.namespace, log: silent, now: Date.now })
+      opened.push(bus)
+      return bus
+    }
+    return {
+      bus: await open(),
+      another: open,
+      close: async () => {
+        await Promise.all(opened.map((bus) => bus.close()))
+        await redis.forget()
+      },
+    }
+  },
+}
+
+for (const [kind, start] of Object.entries(kinds)) {
+  describe(`the ${kind} bus`, () => {
+    test('keeps the newest snapshot of a poll and refuses what is not newer', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      assert.equal(await bus.admit(snapshot(2)), true)
+      assert.equal(await bus.admit(snapshot(2)), false, 'the same version again')
+      assert.equal(await bus.admit(snapshot(1)), false, 'an older version')
+      assert.equal(await bus.admit(snapshot(3)), true)
+      assert.equal(await bus.admit(snapshot(1, { epoch: 2 })), true, 'a later epoch wins over a higher version')
+      assert.equal(await bus.admit(snapshot(9)), false, 'an older epoch')
+      const kept = await bus.latest(['cats-or-dogs', 'unknown'])
+      assert.deepEqual([...kept.snapshots.keys()], ['cats-or-dogs'])
+      assert.deepEqual(kept.snapshots.get('cats-or-dogs'), snapshot(1, { epoch: 2 }))
+    })
+
+    test('orders versions as numbers, up to the largest a number holds exactly', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      assert.equal(await bus.admit(snapshot(9)), true)
+      assert.equal(await bus.admit(snapshot(10)), true)
+      assert.equal(await bus.admit(snapshot(Number.MAX_SAFE_INTEGER - 1)), true)
+      assert.equal(await bus.admit(snapshot(Number.MAX_SAFE_INTEGER)), true)
+    })
+
+    test('publishes each version once, however many replicas admit it', async (t) => {
+      const { bus, another, close } = await start()
+      t.after(close)
+      const replicas = [bus, await another(), await another()]
+      const seen = collector()
+      await (await another()).subscribe('cats-or-dogs', seen.listener)
+      for (const version of [1, 2, 3]) await Promise.all(replicas.map((replica) => replica.admit(snapshot(version))))
+      await bus.admit(snapshot(4))
+      assert.deepEqual(await seen.count(4), ['1.1', '1.2', '1.3', '1.4'])
+    })
+
+    test('misses nothing between subscribing and reading', async (t) => {
+      const { bus, another, close } = await start()
+      t.after(close)
+      await bus.admit(snapshot(1))
+      const gateway = await another()
+      const seen = collector()
+      await gateway.subscribe('cats-or-dogs', seen.listener)
+      await bus.admit(snapshot(2))
+      const { snapshots } = await gateway.latest(['cats-or-dogs'])
+      assert.equal(snapshots.get('cats-or-dogs')?.tally.version, 2)
+      assert.deepEqual(await seen.count(1), ['1.2'])
+    })
+
+    test('calls a listener no more once it has unsubscribed, and others still', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      const [left, stayed] = [collector(), collector()]
+      const unsubscribe = await bus.subscribe('cats-or-dogs', left.listener)
+      await bus.subscribe('cats-or-dogs', stayed.listener)
+      await bus.admit(snapshot(1))
+      await Promise.all([left.count(1), stayed.count(1)])
+      unsubscribe()
+      await bus.admit(snapshot(2))
+      await stayed.count(2)
+      assert.deepEqual(left.received, ['1.1'])
+    })
+
+    test('hears only the polls it asked for', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      const seen = collector()
+      await bus.subscribe('cats-or-dogs', seen.listener)
+      await bus.admit(snapshot(7, { poll: 'tea-or-coffee' }))
+      await bus.admit(snapshot(1))
+      assert.deepEqual(await seen.count(1), ['1.1'])
+    })
+
+    test('passes on when the database was last read, and says when it had forgotten', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      assert.equal(await bus.heartbeat(1_000), false, 'nothing was remembered yet')
+      assert.equal(await bus.heartbeat(2_000), true)
+      assert.equal((await bus.latest([])).sourceAt, 2_000)
+      assert.equal(bus.health.ok, true)
+    })
+  })
+}
