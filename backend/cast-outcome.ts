@@ -1,0 +1,34 @@
+/** What a voter learns. */
+
+export interface Ballot {
+  readonly option: string
+  readonly castAt: Date
+}
+
+/** What became of a vote. */
+export type CastOutcome =
+  /** It stands, committed. Also when the same vote stood already, or a later one of the same voter replaced it in the same batch. */
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'unknown-poll' }
+  | { readonly kind: 'unknown-option' }
+  /** The poll opens later. */
+  | { readonly kind: 'not-open' }
+  | { readonly kind: 'closed' }
+  /** The poll does not let a vote be changed; `ballot` is the option that stands. */
+  | { readonly kind: 'already-voted'; readonly ballot: string }
+  /** The poll wants tickets and `voter` is not one of them. */
+  | { readonly kind: 'no-ticket' }
+  /** The poll counts another program's table; votes are cast there. */
+  | { readonly kind: 'counted-elsewhere' }
+  /** Too many votes are waiting, or the box is closing. Nothing was written. */
+  | { readonly kind: 'overloaded'; readonly retryAfterMs: number }
+
+/** The vote's own data cannot be stored, such as a voter id that is no UUID. Nothing was written; casting it again will not help. */
+export class VoteUnusable extends Error {
+  override readonly name = 'VoteUnusable'
+}
+
+/** The database could not confirm the vote: it may or may not stand. Casting it again is safe. */
+export class VoteUnconfirmed extends Error {
+  override readonly name = 'VoteUnconfirmed'
+}

@@ -1,0 +1,39 @@
+/** What went wrong at the database, told apart by what the caller can do about it. */
+
+/** The database cannot be reached or opened; trying again may help. */
+export class DatabaseUnavailable extends Error {
+  override readonly name = 'DatabaseUnavailable'
+}
+
+/** Another process has the embedded database open; trying again will not help until it ends. */
+export class DataDirectoryInUse extends Error {
+  override readonly name = 'DataDirectoryInUse'
+}
+
+/** The SQLSTATE of an error from the server, also when a query builder wrapped it; undefined for anything else. */
+export function sqlState(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('severity' in cause && 'code' in cause && typeof cause.code === 'string') return cause.code
+  }
+  return undefined
+}
+
+/**
+ * Whether the connection must be given up: it broke, the server is going, or the answer to a query is still outstanding
+ * (a client whose query timed out would hand that answer to the next query). Errors the server reported leave it usable.
+ */
+export function isConnectionFault(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === undefined || state.startsWith('08') || state.startsWith('57P')
+}
+
+/** Whether the same statement may well succeed when tried again: lost connections, deadlocks, conflicts, timeouts, a full server. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === undefined || /^(08|40|53|57|55P03)/.test(state)
+}
+
+/** Whether the data of the statement itself was at fault: it will fail again, alone or with others. */
+export function isDataFault(error: unknown): boolean {
+  return /^(22|23|P0001)/.test(sqlState(error) ?? '')
+}

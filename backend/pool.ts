@@ -1,0 +1,109 @@
+/** A Database over a pg pool, minding what pg and Drizzle leave to their users. */
+import { drizzle } from 'drizzle-orm/node-postgres'
+import type { Client, ClientBase, Pool, PoolClient, QueryResultRow } from 'pg'
+import type { Log } from '../shared/telemetry/log.ts'
+import type { Database, Queryable, Session, SessionOptions, Statement } from './db.ts'
+import { DatabaseUnavailable, isConnectionFault } from './db-faults.ts'
+import * as schema from './schema.ts'
+
+export interface PoolOptions {
+  readonly kind: Database['kind']
+  readonly pool: Pool
+  readonly log: Log
+  openSession(options: SessionOptions): Promise<Session>
+  /** Runs after the pool has ended. */
+  afterClose?(): Promise<void>
+}
+
+export function createDatabase(options: PoolOptions): Database {
+  const { pool, log } = options
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'))
+  // pool.on('error') does not hear clients that are checked out; unheard, their loss would end the process
+  pool.on('connect', (client) => client.on('error', () => {}))
+
+  const withClient = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
+    const client = await pool.connect()
+    let broken: Error | undefined
+    try {
+      return await work(client)
+    } catch (error) {
+      if (isConnectionFault(error)) broken = toError(error)
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  return {
+    kind: options.kind,
+    orm: drizzle(pool, { schema }),
+    query: (statement, values) => withClient(async (client) => await rowsOf(client, statement, values)),
+    withTransaction: (work) =>
+      withClient(async (client) => {
+        await client.query('BEGIN')
+        try {
+          const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
+          const { command } = await client.query('COMMIT')
+          // a transaction that failed inside ends with a quiet ROLLBACK, even if `work` swallowed the error
+          if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
+          return result
+        } catch (error) {
+          if (!isConnectionFault(error) || client.listenerCount('error') === 0) await client.query('ROLLBACK')
+          throw error
+        }
+      }),
+    openSession: (session) => options.openSession(session),
+    close: async () => {
+      await pool.end()
+      await options.afterClose?.()
+    },
+  }
+}
+
+/** A session on a client of its own. Connects at once; throws `DatabaseUnavailable`. */
+export async function connectSession(client: Client): Promise<Session & { readonly client: Client }> {
+  let lost = false
+  client.on('error', () => (lost = true))
+  client.on('end', () => (lost = true))
+  try {
+    await client.connect()
+  } catch (error) {
+    throw new DatabaseUnavailable(`cannot connect to Postgres: ${toError(error).message}`, { cause: error })
+  }
+  return {
+    client,
+    get lost() {
+      return lost
+    },
+    query: async (statement, values) => {
+      try {
+        return await rowsOf(client, statement, values)
+      } catch (error) {
+        if (isConnectionFault(error)) lost = true
+        throw error
+      }
+    },
+    close: async () => {
+      // a connection whose query is still running would keep `end` waiting for its answer
+      if (lost) client.connection.stream.destroy()
+      await client.end()
+    },
+  }
+}
+
+export function queryableOf(client: ClientBase): Queryable {
+  return { query: (statement, values) => rowsOf(client, statement, values) }
+}
+
+async function rowsOf<Row extends object>(
+  client: ClientBase,
+  statement: Statement,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  const { rows } = await client.query<Row & QueryResultRow>({ ...statement, values: [...values] })
+  return rows
+}
+
+export function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

@@ -1,0 +1,211 @@
+/** Tallies out of the database: whole, or only what changed since the last look (docs/adr/0011). */
+import type { Snapshot } from '../shared/protocol/frames.ts'
+import type { Database, Session } from './db.ts'
+import { noteOrigin } from './origin.ts'
+import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
+
+export interface TallyStore {
+  /**
+   * What changed since the last call: everything at first, and again after the connection was lost. Costs nothing for polls that
+   * did not change and depends on no number of ballots. One call at a time.
+   */
+  readChanges(): Promise<Snapshot[]>
+  /** Every poll as of the last `readChanges`, from memory. */
+  known(): Snapshot[]
+  /** One poll, fresh from the database. `revealed` shows the counts whatever its visibility says: to a voter who has voted. */
+  read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
+  /** All polls, fresh from the database. */
+  readAll(): Promise<Snapshot[]>
+  close(): Promise<void>
+}
+
+interface Standing {
+  poll: TalliedPoll
+  /** By option and slot. */
+  readonly counters: Map<string, Counter>
+  snapshot: Snapshot
+}
+
+export function createTallyStore(database: Database): TallyStore {
+  let session: Session | undefined
+  let standings = new Map<number, Standing>()
+  /** What the last read saw of the running transactions; undefined before the first read. */
+  let cursor: Cursor | undefined
+
+  const forget = async () => {
+    const old = session
+    session = undefined
+    cursor = undefined
+    standings = new Map()
+    await old?.close().catch(() => {})
+  }
+
+  const open = async (): Promise<Session> => {
+    if (session !== undefined && !session.lost) return session
+    await forget()
+    // a large table with stale statistics must not talk the planner into reading all of it
+    const fresh = await database.openSession({ label: 'poller', settings: { enable_seqscan: 'off' } })
+    session = fresh
+    await noteOrigin(fresh)
+    return fresh
+  }
+
+  const readChanges = async (): Promise<Snapshot[]> => {
+    const connection = await open()
+    const first = cursor === undefined
+    const rows = await connection.query<ChangeRow>(CHANGES, [cursor?.xmax ?? '0', `{${cursor?.running ?? ''}}`])
+    const changed = new Set<number>()
+    const toReload = new Set<number>()
+    for (const row of rows) {
+      switch (row.kind) {
+        case 'now':
+          cursor = parseSnapshot(row.detail)
+          break
+        case 'removed':
+          standings.delete(row.poll_id)
+          break
+        case 'poll': {
+          const poll: TalliedPoll = JSON.parse(row.detail)
+          const standing = standings.get(poll.id)
+          if (standing !== undefined && standing.poll.epoch === poll.epoch) standing.poll = poll
+          else if (first) standings.set(poll.id, standingOf(poll, []))
+          // its counters may be older than our cursor, or rows may have been taken away: read all of them
+          else toReload.add(poll.id)
+          changed.add(poll.id)
+          break
+        }
+        case 'counter':
+          standings.get(row.poll_id)?.counters.set(`${row.slot} ${row.option}`, counterOf(row))
+          changed.add(row.poll_id)
+          break
+      }
+    }
+    if (toReload.size > 0) {
+      for (const { poll, counters } of await connection.query<PollRow>(POLLS_BY_ID, [`{${[...toReload].join()}}`])) {
+        standings.set(poll.id, standingOf(poll, counters))
+      }
+    }
+    const news: Snapshot[] = []
+    for (const id of changed) {
+      const standing = standings.get(id)
+      if (standing === undefined) continue
+      const snapshot = snapshotOf(standing.poll, standing.counters.values())
+      const same = !first && !toReload.has(id) && snapshot.tally.version === standing.snapshot.tally.version
+      standing.snapshot = snapshot
+      if (!same) news.push(snapshot)
+    }
+    return news
+  }
+
+  return {
+    readChanges: async () => {
+      try {
+        return await readChanges()
+      } catch (error) {
+        // a half-merged read is worth nothing, and what the lost connection knew may not hold on the next one
+        await forget()
+        throw error
+      }
+    },
+    known: () => [...standings.values()].map((standing) => standing.snapshot),
+    read: async (slug, options) => {
+      const [row] = await database.query<PollRow>(POLL_BY_SLUG, [slug])
+      return row === undefined ? undefined : snapshotOf(row.poll, row.counters.map(fromArray), options?.revealed)
+    },
+    readAll: async () => {
+      const rows = await database.query<PollRow>(ALL_POLLS)
+      return rows.map((row) => snapshotOf(row.poll, row.counters.map(fromArray)))
+    },
+    close: forget,
+  }
+}
+
+/** What a pg_snapshot says: everything from `xmax` on, and the transactions `running` below it, was not yet visible. */
+interface Cursor {
+  readonly xmax: string
+  /** Comma-separated. */
+  readonly running: string
+}
+
+/** From the text form `xmin:xmax:running,running,…`. */
+function parseSnapshot(text: string): Cursor {
+  const [, xmax, running] = text.split(':')
+  if (xmax === undefined || running === undefined) throw new Error(`not a pg_snapshot: ${text}`)
+  return { xmax, running }
+}
+
+function standingOf(poll: TalliedPoll, counters: readonly CounterArray[]): Standing {
+  const list = counters.map(fromArray)
+  return {
+    poll,
+    counters: new Map(list.map((counter) => [`${counter.slot} ${counter.option}`, counter])),
+    snapshot: snapshotOf(poll, list),
+  }
+}
+
+type CounterArray = readonly [option: string, slot: number, n: number, ver: number, changedAt: number]
+
+function fromArray([option, slot, n, ver, changedAt]: CounterArray): Counter {
+  return { option, slot, n, ver, changedAt }
+}
+
+function counterOf(row: CounterRow): Counter {
+  return { option: row.option, slot: row.slot, n: Number(row.n), ver: Number(row.ver), changedAt: Number(row.changed_at) }
+}
+
+interface PollRow {
+  readonly poll: TalliedPoll
+  readonly counters: readonly CounterArray[]
+}
+
+interface CounterRow {
+  readonly kind: 'counter'
+  readonly poll_id: number
+  readonly option: string
+  readonly slot: number
+  readonly n: string
+  readonly ver: string
+  readonly changed_at: string
+}
+
+type ChangeRow =
+  | CounterRow
+  | { readonly kind: 'now'; readonly detail: string }
+  | { readonly kind: 'poll'; readonly detail: string }
+  | { readonly kind: 'removed'; readonly poll_id: number }
+
+const POLL = `jsonb_build_object('id', p.id, 'slug', p.slug, 'question', p.question, 'options', p.options, 'state', p.state,
+  'visibility', p.visibility, 'opensAt', p.opens_at, 'closesAt', p.closes_at, 'epoch', p.epoch, 'revision', p.revision,
+  'updatedAt', p.updated_at)`
+
+const MS = 'floor(extract(epoch FROM c.changed_at) * 1000)::bigint'
+
+const changes = (isNew: (xid: string) => string) => `
+UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, NULL FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
+UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
+UNION ALL SELECT 'counter', c.poll_id, c.option, c.slot, c.n, c.ver, ${MS}, NULL FROM livetally.counters c WHERE ${isNew('c.xid')}`
+
+/**
+ * Rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however long
+ * it took to commit. Two index ranges, and in the same statement (hence the same snapshot) the cursor of the next read.
+ */
+const CHANGES = {
+  name: 'changes',
+  text: `
+SELECT * FROM (
+SELECT 'now' AS kind, NULL::integer AS poll_id, NULL::text AS option, NULL::smallint AS slot, NULL::bigint AS n, NULL::bigint AS ver,
+  NULL::bigint AS changed_at, pg_current_snapshot()::text AS detail
+${changes((xid) => `${xid} >= $1::xid8`)}
+${changes((xid) => `${xid} = ANY ($2::xid8[])`)}
+) change ORDER BY kind DESC`,
+}
+
+const polls = (condition: string) => `
+SELECT ${POLL} AS poll, coalesce(
+  (SELECT jsonb_agg(jsonb_build_array(c.option, c.slot, c.n, c.ver, ${MS})) FROM livetally.counters c WHERE c.poll_id = p.id), '[]'
+) AS counters
+FROM livetally.polls p WHERE ${condition} ORDER BY p.id`
+
+const POLLS_BY_ID = { name: 'polls by id', text: polls('p.id = ANY ($1::integer[])') }
+const POLL_BY_SLUG = { name: 'poll by slug', text: polls('p.slug = $1') }
+const ALL_POLLS = { name: 'all polls', text: polls('true') }
