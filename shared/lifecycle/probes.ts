@@ -6,7 +6,7 @@ import type { Phase } from './phase.ts'
 export interface CheckResult {
   readonly ok: boolean
   /** When it was last seen to work, ms since the epoch; undefined if never. */
-  readonly at?: number
+  readonly at?: number | undefined
   readonly error?: string
 }
 

@@ -65,7 +65,7 @@ export async function runService(options: ServiceOptions, start: (context: Servi
   } catch (error) {
     // when it was asked to leave, giving up is what a starting service does
     if (!starting.signal.aborted) {
-      log.error({ err: error }, 'cannot start')
+      log.error({ err: error }, `cannot start: ${error instanceof Error ? error.message : String(error)}`)
       shutdown.resolve({ kind: 'fault', error })
     }
   }

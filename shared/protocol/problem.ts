@@ -23,6 +23,7 @@ const TITLES: Readonly<Record<string, string>> = {
   'poll-closed': 'The poll is closed',
   'poll-not-open': 'The poll is not open yet',
   'already-voted': 'The ballot is cast and cannot be changed',
+  'counted-elsewhere': 'Votes of this poll are cast elsewhere',
   'no-voter': 'The voter is not known',
   'forged-voter': 'The voter cookie is not ours',
   'not-allowed': 'Not allowed',
@@ -32,6 +33,7 @@ const TITLES: Readonly<Record<string, string>> = {
   draining: 'This server is leaving',
   unavailable: 'The service cannot answer at present',
   timeout: 'The service did not answer in time',
+  unconfirmed: 'It is not known whether the vote was counted',
   internal: 'Something went wrong here',
 }
 

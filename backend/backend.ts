@@ -1,0 +1,107 @@
+/** The backend, put together: from a database and a bus to an API, and the stages in which it leaves. */
+import type { TallyBus } from '../shared/bus/tally-bus.ts'
+import type { Clock } from '../shared/lifecycle/clock.ts'
+import type { Stage } from '../shared/lifecycle/drain.ts'
+import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
+import type { ServiceContext } from '../shared/lifecycle/service.ts'
+import type { Log } from '../shared/telemetry/log.ts'
+import type { Metrics } from '../shared/telemetry/metrics.ts'
+import { createApp } from './app.ts'
+import { createBallotBox, type BallotBox } from './ballot-box.ts'
+import type { Database } from './db.ts'
+import { createPollStore, type PollStore } from './poll-store.ts'
+import { createPoller } from './poller.ts'
+import { createTallyStore } from './tally-store.ts'
+import { createVoterCookie } from './voter.ts'
+
+export interface BackendOptions {
+  readonly life: ServiceContext
+  readonly database: Database
+  readonly bus: TallyBus
+  readonly adminToken: string
+  readonly cookieSecret: string
+  /** Votes per transaction at most; the database's own default when absent. */
+  readonly batchMax?: number
+  readonly loopDelayMs: () => number
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+}
+
+export interface Backend {
+  /** Answers a request to the API. */
+  readonly fetch: (request: Request) => Promise<Response>
+  readonly polls: PollStore
+  readonly ballotBox: BallotBox
+  /** What readiness depends on. */
+  readonly checks: readonly Check[]
+  /** To be run once no more requests come in. */
+  readonly stages: readonly Stage[]
+}
+
+/** Starts polling at once: the first tallies are published when this returns, or as soon as the bus can be reached. */
+export function createBackend(options: BackendOptions): Backend {
+  const { life, database, bus, clock, log, metrics } = options
+  const now = () => clock.now()
+
+  const polls = createPollStore(database)
+  const tallies = createTallyStore(database)
+  const poller = createPoller({ store: tallies, bus, log, now, advance: () => polls.advance() })
+  const ballotBox = createBallotBox({
+    database,
+    log,
+    now,
+    onCommitted: () => poller.wake(),
+    ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
+  })
+  const checks: Check[] = [
+    { name: 'postgres', critical: true, read: () => poller.health },
+    { name: 'bus', critical: false, read: () => bus.health },
+  ]
+  const probes = createProbes({
+    phase: life.phase,
+    checks,
+    loopDelayMs: options.loopDelayMs,
+    now,
+    drainProgress: life.drainProgress,
+    details: () => ({ votesWaiting: ballotBox.queued }),
+  })
+  const votes = metrics.counter('livetally_votes_total', 'Votes, by how they ended.', ['outcome'])
+  metrics.gauge('livetally_votes_waiting', 'Votes waiting for their transaction.', () => ballotBox.queued)
+  const app = createApp({
+    probes,
+    polls,
+    tallies,
+    ballotBox,
+    voters: createVoterCookie({ secret: options.cookieSecret, now }),
+    adminToken: options.adminToken,
+    log,
+    onVote: (outcome) => votes.add(1, { outcome }),
+  })
+
+  const polling = new AbortController()
+  const polled = poller.run(polling.signal)
+  life.release('poller', async () => {
+    polling.abort()
+    await polled
+    await tallies.close()
+  })
+
+  return {
+    fetch: async (request) => await app.fetch(request),
+    polls,
+    ballotBox,
+    checks,
+    stages: [
+      { name: 'votes', run: (signal) => ballotBox.drain(signal) },
+      {
+        name: 'tallies',
+        async run() {
+          // what was just committed is read and published once more before the end
+          polling.abort()
+          await polled
+        },
+      },
+    ],
+  }
+}

@@ -1,0 +1,66 @@
+/** The backend as a process of its own, one of many in front of the same Postgres and Redis. */
+import type { Server } from 'node:http'
+import { createAdaptorServer } from '@hono/node-server'
+import { connectRedisBus } from '../shared/bus/redis-bus.ts'
+import { systemClock } from '../shared/lifecycle/clock.ts'
+import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
+import { listen, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
+import { watchLoopDelay } from '../shared/lifecycle/loop-delay.ts'
+import { untilItWorks } from '../shared/lifecycle/retry.ts'
+import { runService } from '../shared/lifecycle/service.ts'
+import { createLog } from '../shared/telemetry/log.ts'
+import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
+import { createBackend } from './backend.ts'
+import { loadBackendConfig } from './config.ts'
+import { connectPostgres } from './db.ts'
+
+const config = loadBackendConfig(process)
+const log = await createLog({ service: 'backend', level: config.logLevel, terminal: process.stdout.isTTY })
+const clock = systemClock
+
+const exitCode = await runService({ host: process, log, clock, deadlineMs: config.drain.deadlineMs }, async (life) => {
+  const metrics = createMetrics({ service: 'backend' })
+  const loopDelay = watchLoopDelay()
+  life.release('loop monitor', () => loopDelay.stop())
+
+  const database = await untilItWorks(() => connectPostgres({ url: config.databaseUrl, log }), {
+    what: 'reach Postgres',
+    log,
+    signal: life.starting,
+  })
+  life.release('Postgres', () => database.close())
+  const bus = await untilItWorks(
+    () => connectRedisBus({ url: config.redisUrl, namespace: config.redisNamespace, log, now: clock.now }),
+    { what: 'reach Redis', log, signal: life.starting },
+  )
+  life.release('Redis', () => bus.close())
+
+  const { adminToken, cookieSecret, batchMax } = config
+  const backend = createBackend({
+    life,
+    database,
+    bus,
+    adminToken,
+    cookieSecret,
+    batchMax,
+    loopDelayMs: loopDelay.currentMs,
+    clock,
+    log,
+    metrics,
+  })
+
+  const metricsServer = createMetricsServer(metrics)
+  const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
+  life.release('metrics', () => void metricsServer.close())
+  const server = createAdaptorServer({ fetch: backend.fetch, serverOptions: SERVER_OPTIONS }) as Server
+  const http = createHttpDrain(server)
+  const port = await listen(server, config)
+  log.info({ port, metricsPort }, 'listening')
+  return [
+    { name: 'unready', run: () => http.announce() },
+    { name: 'notice', run: (signal) => clock.wait(config.drain.noticeMs, signal) },
+    { name: 'finish', run: (signal) => http.finish(signal) },
+    ...backend.stages,
+  ]
+})
+process.exit(exitCode)

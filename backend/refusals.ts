@@ -1,0 +1,84 @@
+/** What the API says when it says no. Handlers throw it, since their types promise what `/openapi.json` promises. */
+import type { Context } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../shared/protocol/problem.ts'
+import type { CastOutcome } from './ballot-box.ts'
+
+/** An answer that ends the request here. */
+export class Refused extends HTTPException {
+  constructor(response: Response) {
+    // the response is the answer; the status of the exception is never looked at
+    super(400, { res: response })
+  }
+}
+
+export function unknownPoll(poll: string) {
+  return new Refused(problemResponse(404, 'unknown-poll', `There is no poll "${poll}".`))
+}
+
+/** Names every field that is wrong, and what would be right. */
+export function badBody(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) {
+  const complaints = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
+  return problemResponse(400, 'bad-body', complaints.join('; ').slice(0, 1_000))
+}
+
+/** A vote that was not accepted. */
+export function voteRefused(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: string, option: string) {
+  return new Refused(answerTo(outcome, poll, option))
+}
+
+function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: string, option: string) {
+  switch (outcome.kind) {
+    case 'unknown-poll':
+      return unknownPoll(poll).getResponse()
+    case 'unknown-option':
+      return problemResponse(422, 'unknown-option', `The poll "${poll}" has no option "${option}".`)
+    case 'not-open':
+      return problemResponse(409, 'poll-not-open', `The poll "${poll}" is not open yet.`)
+    case 'closed':
+      return problemResponse(409, 'poll-closed', `The poll "${poll}" is closed.`)
+    case 'already-voted':
+      return problemResponse(
+        409,
+        'already-voted',
+        `This browser has voted "${outcome.ballot}", and ballots of "${poll}" cannot be changed.`,
+      )
+    case 'no-ticket':
+      return problemResponse(403, 'not-allowed', `The poll "${poll}" takes votes with a ticket only.`)
+    case 'counted-elsewhere':
+      return problemResponse(
+        409,
+        'counted-elsewhere',
+        `The poll "${poll}" counts another program's table: its votes are cast there.`,
+      )
+    case 'overloaded':
+      return problemResponse(503, 'overloaded', 'More votes are waiting than can be held. Repeat this one in a moment.', {
+        'retry-after': String(Math.ceil(outcome.retryAfterMs / 1_000)),
+      })
+  }
+}
+
+/** A problem that keeps the headers already set on the context, such as a cookie. */
+export function refusedInContext(c: Context, status: 401, kind: string, detail: string) {
+  return c.body(JSON.stringify(problem(status, kind, detail)), status, {
+    'content-type': PROBLEM_CONTENT_TYPE,
+    'cache-control': 'no-store',
+  })
+}
+
+/** What a middleware threw: its status, its challenge (RFC 9110 §11.6.1), and never its stack. */
+export function asProblem(error: HTTPException): Response {
+  if (error instanceof Refused) return error.getResponse()
+  const challenge = error.getResponse().headers.get('www-authenticate')
+  const headers: Record<string, string> = challenge === null ? {} : { 'www-authenticate': challenge }
+  if (error.status === 401)
+    return problemResponse(401, 'not-allowed', 'This needs the header "Authorization: Bearer …" with the admin token.', headers)
+  if (error.status === 400)
+    return problemResponse(
+      400,
+      challenge === null ? 'bad-body' : 'bad-request',
+      error.message || 'The Authorization header is malformed.',
+      headers,
+    )
+  return problemResponse(error.status, 'bad-request', error.message, headers)
+}

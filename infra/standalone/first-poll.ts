@@ -1,0 +1,54 @@
+/** What a newcomer finds: a poll, and voters if wanted. */
+import type { BallotBox } from '../../backend/ballot-box.ts'
+import type { PollStore } from '../../backend/poll-store.ts'
+import { uuidV7 } from '../../backend/voter.ts'
+import type { Clock } from '../../shared/lifecycle/clock.ts'
+
+const FIRST_POLL = {
+  slug: 'cats-or-dogs',
+  question: 'Cats or dogs?',
+  options: [
+    { id: 'cats', label: 'Cats' },
+    { id: 'dogs', label: 'Dogs' },
+  ],
+}
+
+/** Creates the first poll when there is none at all; resolves to the slug of the oldest. */
+export async function ensureFirstPoll(polls: PollStore): Promise<string> {
+  const [oldest] = await polls.list()
+  if (oldest !== undefined) return oldest.slug
+  await polls.create(FIRST_POLL)
+  return FIRST_POLL.slug
+}
+
+export interface SimulationOptions {
+  readonly polls: PollStore
+  readonly ballotBox: BallotBox
+  readonly poll: string
+  readonly voters: number
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly signal: AbortSignal
+}
+
+/** How often the crowd as a whole votes or thinks again. */
+const VOTES_PER_SECOND = 10
+
+/** The voters vote one after the other and then keep changing their minds, until the signal aborts. */
+export async function simulate(options: SimulationOptions): Promise<void> {
+  const { ballotBox, poll, clock, random, signal } = options
+  const definition = await options.polls.get(poll)
+  const ids = definition?.options.map((option) => option.id) ?? []
+  const crowd = Array.from({ length: options.voters }, () => uuidV7(clock.now()))
+  // the mood drifts, so that the bars have something to tell
+  for (let vote = 0; !signal.aborted; vote += 1) {
+    const voter = crowd[vote < crowd.length ? vote : Math.floor(random() * crowd.length)] ?? ''
+    const mood = (Math.sin(clock.now() / 20_000) + 1) / 2
+    const option = ids[Math.min(ids.length - 1, Math.floor(((random() + mood) / 2) * ids.length))] ?? ''
+    // oxlint-disable-next-line no-await-in-loop -- one voter after the other
+    await ballotBox.cast({ poll, voter, option })
+    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
+    await clock.wait((1_000 / VOTES_PER_SECOND) * 2 * random(), signal)
+  }
+}
