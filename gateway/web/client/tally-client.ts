@@ -1,0 +1,233 @@
+/**
+ * The browser SDK of Livetally: live tallies over one connection that outlives the servers behind it.
+ *
+ *     const client = createTallyClient()
+ *     client.subscribe('cats-or-dogs', (tally, poll) => {
+ *       console.log(poll.question, tally.counts, tally.total)
+ *     })
+ *
+ * Runs wherever WebSocket and EventTarget do: browsers, Node 22+, Deno. The connection's rules are in transition.ts.
+ */
+import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import { initial, transition, type Event as Step, type Orders, type Source, type State, type Timer } from './transition.ts'
+
+export type { PollFrame, State, TallyFrame }
+
+export interface ClientOptions {
+  /** Where the wire is; http and https are taken for ws and wss. Default: `/ws` on the server this module came from. */
+  readonly url?: string | URL | undefined
+  /** Aborting it closes the client. */
+  readonly signal?: AbortSignal | undefined
+  /** For runtimes that have none of their own. */
+  readonly WebSocket?: typeof WebSocket
+  /** Jitter: a number in [0, 1). */
+  readonly random?: () => number
+}
+
+/** How good the numbers on screen are. */
+export interface Status {
+  /** `live` and `moving` are connected; `reconnecting` turns `stale` after 2 s; `closed` is final. */
+  readonly state: State
+  /** When the tallies were last known to be current, in milliseconds since 1970 by this device's clock. */
+  readonly asOf?: number
+  /** The connection is good, but the server itself has heard nothing new from its source. */
+  readonly delayed: boolean
+  /** After `closed`: the server's close code, or undefined when you closed it, and what it said. */
+  readonly code?: number | undefined
+  readonly reason?: string | undefined
+}
+
+export interface ClientEvents {
+  readonly status: Status
+  readonly tally: TallyFrame
+  readonly poll: PollFrame
+}
+
+export type TallyListener = (tally: TallyFrame, poll: PollFrame) => void
+export interface Followed {
+  readonly tally: TallyFrame
+  readonly poll: PollFrame
+}
+export interface Stoppable {
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What an EventTarget has, its types known. Events concern all polls and carry their data in `event.detail`. */
+export interface TallyClient {
+  readonly status: Status
+  /** Calls `listener` with what is known and with every change. The function returned, or `signal`, ends it. */
+  subscribe(poll: string, listener: TallyListener, options?: Stoppable): () => void
+  /** The same as an iteration. A slow reader skips to the newest; it ends with the client, and throws if the server refused. */
+  follow(poll: string, options?: Stoppable): AsyncGenerator<Followed, void, undefined>
+  close(): void
+  addEventListener<Type extends keyof ClientEvents>(type: Type, listener: Listener<Type>, options?: ListenerOptions): void
+  removeEventListener<Type extends keyof ClientEvents>(type: Type, listener: Listener<Type>): void
+}
+type Listener<Type extends keyof ClientEvents> = (event: CustomEvent<ClientEvents[Type]>) => void
+interface ListenerOptions {
+  readonly once?: boolean
+  readonly signal?: AbortSignal
+}
+
+interface Subscribed {
+  listeners: number
+  poll?: PollFrame
+}
+
+/** A client that connects with its first subscription. It throws a TypeError at once if `url` is none. */
+export function createTallyClient(options: ClientOptions = {}): TallyClient {
+  const { url = '/ws', random = Math.random, WebSocket: Socket = WebSocket } = options
+  const base = new URL(url, import.meta.url)
+  base.protocol = base.protocol.replace('http', 'ws')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same object, its events typed
+  const target = new EventTarget() as Target
+  const subscribed = new Map<string, Subscribed>()
+  const sockets: { [source in Source]?: WebSocket | undefined } = {}
+  const timers: { [timer in Timer]?: ReturnType<typeof setTimeout> } = {}
+  const closed = new AbortController()
+  const queue: Step[] = []
+  let model = initial
+
+  const emit = (type: string, detail?: unknown) => target.dispatchEvent(new CustomEvent(type, { detail }))
+  const dial = () => {
+    const address = new URL(base)
+    for (const poll of model.polls) address.searchParams.append('poll', poll)
+    const socket = new Socket(address, 'livetally.v1')
+    const from = () => (socket === sockets.feed ? 'feed' : socket === sockets.next ? 'next' : undefined)
+    sockets.next = socket
+    socket.addEventListener('open', () => step({ type: 'open', from: from() }))
+    socket.addEventListener('message', ({ data }) => step({ type: 'frame', from: from(), frame: readFrame(data) }))
+    socket.addEventListener('close', ({ code, reason }) => step({ type: 'close', from: from(), code, reason }))
+    socket.addEventListener('error', () => {}) // a close event follows and says more
+  }
+  const replace = (source: Source, by?: WebSocket) => {
+    const socket = sockets[source]
+    sockets[source] = by
+    socket?.close(1000)
+  }
+  const obey = (orders: Orders) => {
+    const { hand } = orders
+    if (hand) {
+      if (hand.type === 'poll') Object.assign(subscribed.get(hand.poll) ?? {}, { poll: hand })
+      emit(hand.type, hand)
+      emit('/' + hand.poll)
+    }
+    for (const source of orders.drop) replace(source)
+    if (orders.promote) {
+      replace('feed', sockets.next)
+      sockets.next = undefined
+    }
+    for (const [timer, ms] of orders.timers) {
+      clearTimeout(timers[timer])
+      if (ms !== undefined) timers[timer] = setTimeout(() => step({ type: 'due', from: timer }), ms)
+    }
+    if (orders.dial) dial()
+  }
+  // Listeners may call back into the client; what they cause waits until the step that called them is complete.
+  const step = (event: Step) => {
+    queue.push(event)
+    if (queue.length > 1) return
+    try {
+      for (; queue[0]; queue.shift()) {
+        const { state, delayed } = model
+        const { model: after, orders } = transition(model, queue[0], Date.now(), random)
+        model = after
+        obey(orders)
+        if (after.state === 'closed') closed.abort()
+        if (after.state !== state || after.delayed !== delayed) emit('status', after)
+      }
+    } finally {
+      queue.length = 0
+    }
+  }
+  // Subscriptions made in one go ask for one connection.
+  const want = () =>
+    queueMicrotask(() =>
+      step({ type: 'want', polls: [...subscribed].flatMap(([poll, { listeners }]) => (listeners ? poll : [])) }),
+    )
+  const close = () => step({ type: 'stop' })
+
+  const subscribe: TallyClient['subscribe'] = (name, listener, { signal } = {}) => {
+    const known = subscribed.get(name) ?? { listeners: 0 }
+    const call = () => {
+      const tally = model.seen.get(name)
+      if (on && tally && known.poll) listener(tally, known.poll)
+    }
+    const stop = () => {
+      if (on) known.listeners--
+      on = false
+      target.removeEventListener('/' + name, call)
+      want()
+    }
+    let on = true
+    known.listeners++
+    subscribed.set(name, known)
+    target.addEventListener('/' + name, call)
+    onAbort(signal, stop)
+    want()
+    queueMicrotask(call)
+    return stop
+  }
+  async function* follow(name: string, { signal }: Stoppable = {}): AsyncGenerator<Followed, void, undefined> {
+    let newest: Followed | undefined
+    let wake: (value?: undefined) => void
+    const stop = subscribe(name, (tally, poll) => {
+      newest = { tally, poll }
+      wake?.()
+    })
+    const ended = () => signal?.aborted || model.state === 'closed'
+    for (const end of [signal, closed.signal]) onAbort(end, () => wake?.())
+    try {
+      while (!ended()) {
+        const next = newest
+        newest = undefined
+        if (next) yield next
+        else await new Promise((resolve) => (wake = resolve))
+      }
+      if (model.code) throw new Error(model.reason, { cause: model.code })
+    } finally {
+      stop()
+    }
+  }
+
+  onAbort(options.signal, close)
+  // Waiting for a timer is wrong when the network comes back or the page is looked at again. Only browsers tell.
+  const { window, document } = globalThis as Page
+  const { signal } = closed
+  window?.addEventListener('online', () => step({ type: 'wake', network: true }), { signal })
+  document?.addEventListener('visibilitychange', () => step({ type: 'wake', network: false }), { signal })
+  return {
+    get status() {
+      return model
+    },
+    subscribe,
+    follow,
+    close,
+    addEventListener: (...args) => target.addEventListener(...args),
+    removeEventListener: (...args) => target.removeEventListener(...args),
+  }
+}
+
+interface Target {
+  addEventListener(type: string, listener: (event: never) => void, options?: ListenerOptions): void
+  removeEventListener(type: string, listener: (event: never) => void): void
+  dispatchEvent(event: CustomEvent): boolean
+}
+interface Page {
+  readonly window?: EventTarget
+  readonly document?: EventTarget
+}
+
+function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
+  if (signal?.aborted) listener()
+  else signal?.addEventListener('abort', listener)
+}
+
+/** The frame in a message, or undefined where there is none. Its type may be one that a later server added. */
+function readFrame(data: string): Frame | undefined {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return undefined
+  }
+}
