@@ -83,10 +83,14 @@ export function startChild({ entry, args = [], env = {}, cwd = ROOT }: ChildOpti
     logs.push(log)
     for (const reader of readers) reader(log)
   })
-  // 'close' comes after the pipes are read to their end, so that the last log lines are there when the exit is
-  const exited = once(child, 'close').then(([code, signal]): Exit => {
-    return { code, signal, tookMs: performance.now() - (stoppedAt ?? startedAt) }
+  const closed = once(child, 'close')
+  const exited = once(child, 'exit').then(async ([code, signal]): Promise<Exit> => {
+    const tookMs = performance.now() - (stoppedAt ?? startedAt)
+    // the last log lines are there once the pipes are closed, which a process that it left behind may put off for ever
+    await Promise.race([closed, delay(1_000, undefined, { ref: false })])
+    return { code, signal, tookMs }
   })
+  closed.catch(() => {})
   exited.catch(() => {}) // a program that cannot be started rejects whoever waits for it, and nobody has to
 
   function told(what: string): Error {

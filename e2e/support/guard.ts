@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 
 /** Cleans up after this process, however it ends. */
 export interface Guard {
-  /** From now on the guard also stops this process; nothing when undefined. */
+  /** From now on the guard also stops this process (a group of them when negative); none when undefined. */
   watch(pid: number | undefined): void
   /** Everything is cleaned up already: the guard leaves without doing anything. */
   release(): void

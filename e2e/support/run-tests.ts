@@ -8,14 +8,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
-import { fileURLToPath } from 'node:url'
+import { createGuard } from './guard.ts'
 import { provideServices, ServiceMissingError, type Service } from './services.ts'
 import { selected, testFiles } from './test-files.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const ROOT = process.cwd() // where npm runs its scripts: the project's root
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** As long as a test may take to end its own processes once it is told to leave. */
 const LEAVE_TIMEOUT_MS = 10_000
+
+/** Two cores are the least a machine has; and a test that hangs ends, unless it asks for more time itself. */
+const DEFAULTS = ['--test-concurrency=2', '--test-timeout=180000']
 
 const started: Service[] = []
 const leaving = new AbortController()
@@ -53,8 +56,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function runTests(args: readonly string[], env: Record<string, string>): Promise<number> {
-  const concurrency = '--test-concurrency=2'
-  const tests = spawn(process.execPath, ['--test', concurrency, ...args], {
+  const tests = spawn(process.execPath, ['--test', ...DEFAULTS, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: 'inherit',
@@ -62,6 +64,9 @@ async function runTests(args: readonly string[], env: Record<string, string>): P
     detached: true,
   })
   const group = tests.pid === undefined ? undefined : -tests.pid
+  // and if this process is killed outright, somebody still tells them
+  const guard = createGuard(['true'])
+  guard.watch(group)
   const tell = (signal: NodeJS.Signals) => {
     try {
       if (group !== undefined) process.kill(group, signal)
@@ -74,6 +79,7 @@ async function runTests(args: readonly string[], env: Record<string, string>): P
     setTimeout(() => tell('SIGKILL'), LEAVE_TIMEOUT_MS).unref()
   })
   const [code] = (await once(tests, 'exit')) as [number | null, NodeJS.Signals | null]
+  guard.release()
   if (leaveSignal === undefined) return code ?? 1
   tell('SIGKILL')
   return 128 + constants.signals[leaveSignal]

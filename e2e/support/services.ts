@@ -62,12 +62,16 @@ async function installMissing(wanted: { redis: boolean; postgres: boolean }): Pr
 }
 
 async function givenRedis(url: string): Promise<Service> {
-  const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
-  redis.on('error', () => {}) // the rejection of connect says the same
+  const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, disconnectTimeout: 100 })
+  let refusal: unknown // connect rejects without the reason, which comes as an event
+  redis.on('error', (error) => {
+    refusal = error
+  })
   try {
     await redis.connect()
     await redis.ping()
-  } catch (cause) {
+  } catch (error) {
+    const cause = refusal ?? error
     throw new ServiceMissingError(`REDIS_URL is set, and nothing answers there: ${reason(cause)}`, { cause })
   } finally {
     redis.disconnect()
