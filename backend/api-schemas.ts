@@ -3,7 +3,7 @@ import { z } from '@hono/zod-openapi'
 import { OptionId, PollFrame, PollId, PollOption, TallyFrame } from '../shared/protocol/frames.ts'
 import { Problem, PROBLEM_CONTENT_TYPE } from '../shared/protocol/problem.ts'
 
-export const PollParams = z.object({ poll: PollId.openapi({ param: { name: 'poll', in: 'path' }, example: 'cats-or-dogs' }) })
+export const PollParams = z.object({ poll: PollId })
 
 const Options = z
   .array(PollOption)

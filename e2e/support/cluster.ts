@@ -1,0 +1,114 @@
+/** Gateways and backends as real processes on the test run's Postgres and Redis, each cluster with a database and a namespace of its own. */
+import { startChild, type Child } from './child.ts'
+import { createTestDatabase } from './test-database.ts'
+import { testRedis } from './test-redis.ts'
+
+export const ADMIN_TOKEN = 'an-admin-token-for-tests'
+const COOKIE_SECRET = 'a-cookie-secret-for-tests'
+
+/** A service process and where it listens. */
+export interface Running {
+  readonly child: Child
+  readonly url: string
+}
+
+export interface ClusterOptions {
+  readonly backends?: number
+  readonly gateways?: number
+  /** Further variables for every process. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface Cluster {
+  readonly backends: Running[]
+  readonly gateways: Running[]
+  readonly databaseUrl: string
+  /** One more of a kind; a gateway forwards to the backends that run when it is started. */
+  startBackend(env?: Readonly<Record<string, string>>): Promise<Running>
+  startGateway(env?: Readonly<Record<string, string>>): Promise<Running>
+  /** Asks the API of a gateway as the organiser. */
+  admin(method: string, path: string, body: unknown): Promise<Response>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const QUICK_DRAIN = { DRAIN_NOTICE_MS: '0', DRAIN_SPREAD_MS: '300', DRAIN_DEADLINE_MS: '5000' }
+
+export async function startCluster({ backends = 1, gateways = 1, env = {} }: ClusterOptions = {}): Promise<Cluster> {
+  const database = await createTestDatabase()
+  const redis = testRedis()
+  const shared = {
+    PORT: '0',
+    HOST: '127.0.0.1',
+    METRICS_PORT: '0',
+    REDIS_URL: redis.url,
+    REDIS_NAMESPACE: redis.namespace,
+    LOG_LEVEL: 'info',
+    ...QUICK_DRAIN,
+    ...env,
+  }
+  const cluster: Cluster = {
+    backends: [],
+    gateways: [],
+    databaseUrl: database.url,
+    async startBackend(more = {}) {
+      const secrets = { DATABASE_URL: database.url, ADMIN_TOKEN, COOKIE_SECRET }
+      const running = await startService('backend/main.ts', { ...shared, ...secrets, ...more })
+      cluster.backends.push(running)
+      return running
+    },
+    async startGateway(more = {}) {
+      const urls = cluster.backends.map(({ url }) => url).join(',')
+      const running = await startService('gateway/main.ts', { ...shared, BACKEND_URL: urls, ...more })
+      cluster.gateways.push(running)
+      return running
+    },
+    admin: async (method, path, body) =>
+      await fetch(new URL(path, cluster.gateways[0]?.url), {
+        method,
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${ADMIN_TOKEN}` },
+        body: JSON.stringify(body),
+      }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...cluster.gateways, ...cluster.backends].map(({ child }) => child[Symbol.asyncDispose]()))
+      await Promise.all([database.drop(), redis.forget()])
+    },
+  }
+  try {
+    await Promise.all(Array.from({ length: backends }, () => cluster.startBackend()))
+    await Promise.all(Array.from({ length: gateways }, () => cluster.startGateway()))
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]()
+    throw error
+  }
+  return cluster
+}
+
+async function startService(entry: string, env: Readonly<Record<string, string>>): Promise<Running> {
+  const child = startChild({ entry, env })
+  try {
+    const { port } = await child.logged((line) => line.msg === 'listening')
+    const url = `http://127.0.0.1:${port}`
+    await child.answers(`${url}/ready`)
+    return { child, url }
+  } catch (error) {
+    await child[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** A browser as the API sees it: it keeps its cookie. */
+export async function createVoter(url: string, poll: string) {
+  const greeting = await fetch(`${url}/api/polls/${poll}`)
+  const cookie = greeting.headers.getSetCookie()[0]?.split(';', 1)[0] ?? ''
+  await greeting.body?.cancel()
+  return {
+    cookie,
+    /** Votes through any gateway. */
+    vote: async (at: string, option: string) =>
+      await fetch(`${at}/api/polls/${poll}/vote`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json', cookie },
+        body: JSON.stringify({ option }),
+      }),
+  }
+}
