@@ -6,7 +6,7 @@
  *       ▼           ▼ │         ▼            live and moving have a feed; the others have none.
  *     stale ◀── reconnecting ◀──┘            closed is final. docs/protocol.md has the table.
  */
-import { backoffMs, RECONNECT_BACKOFF } from '../../../shared/protocol/backoff.ts'
+import { backoffMs } from '../../../shared/protocol/backoff.ts'
 import { CloseCode, isFinal } from '../../../shared/protocol/close-codes.ts'
 import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 import { isNewer } from '../../../shared/protocol/order.ts'
@@ -115,7 +115,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     timers.set('dial', ms)
   }
   const backOff = (code?: number) =>
-    dialIn(backoffMs(model.attempt++, random, code === CloseCode.tryAgainLater ? OVERLOAD_BACKOFF : RECONNECT_BACKOFF))
+    dialIn(backoffMs(model.attempt++, random, code === CloseCode.tryAgainLater ? OVERLOAD_BACKOFF : undefined))
   const lose = (from: Source, code?: number) => {
     orders.drop.push(from)
     if (from === 'feed') {
@@ -201,7 +201,8 @@ export function transition(before: Model, event: Event, now: number, random: () 
     }
   } else {
     const more = event.polls.some((poll) => !model.polls.includes(poll))
-    model.polls = event.polls
+    // When nobody listens any more the last polls are kept: a connection for nothing would never be live.
+    if (event.polls[0]) model.polls = event.polls
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'
       else if (next === 'none') timers.set('lapse', Timing.lapseMs)
