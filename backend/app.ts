@@ -135,6 +135,7 @@ export function createApp(options: AppOptions) {
 
   app.notFound((c) => problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`))
   app.onError((error, c) => {
+    if (error instanceof Refused) return error.response
     if (error instanceof HTTPException) return asProblem(error)
     const context = { requestId: c.var.requestId, method: c.req.method, path: c.req.path, err: error }
     if (error instanceof VoteUnconfirmed) {

@@ -1,14 +1,17 @@
 /** What the API says when it says no. Handlers throw it, since their types promise what `/openapi.json` promises. */
 import type { Context } from 'hono'
-import { HTTPException } from 'hono/http-exception'
+import type { HTTPException } from 'hono/http-exception'
 import { problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../shared/protocol/problem.ts'
 import type { CastOutcome } from './ballot-box.ts'
 
 /** An answer that ends the request here. */
-export class Refused extends HTTPException {
+export class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly response: Response
+
   constructor(response: Response) {
-    // the response is the answer; the status of the exception is never looked at
-    super(400, { res: response })
+    super(`refused with ${response.status}`)
+    this.response = response
   }
 }
 
@@ -30,7 +33,7 @@ export function voteRefused(outcome: Exclude<CastOutcome, { kind: 'accepted' }>,
 function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: string, option: string) {
   switch (outcome.kind) {
     case 'unknown-poll':
-      return unknownPoll(poll).getResponse()
+      return unknownPoll(poll).response
     case 'unknown-option':
       return problemResponse(422, 'unknown-option', `The poll "${poll}" has no option "${option}".`)
     case 'not-open':
@@ -60,15 +63,12 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: str
 
 /** A problem that keeps the headers already set on the context, such as a cookie. */
 export function refusedInContext(c: Context, status: 401, kind: string, detail: string) {
-  return c.body(JSON.stringify(problem(status, kind, detail)), status, {
-    'content-type': PROBLEM_CONTENT_TYPE,
-    'cache-control': 'no-store',
-  })
+  const headers = { 'content-type': PROBLEM_CONTENT_TYPE, 'cache-control': 'no-store' }
+  return new Refused(c.body(JSON.stringify(problem(status, kind, detail)), status, headers))
 }
 
 /** What a middleware threw: its status, its challenge (RFC 9110 §11.6.1), and never its stack. */
 export function asProblem(error: HTTPException): Response {
-  if (error instanceof Refused) return error.getResponse()
   const challenge = error.getResponse().headers.get('www-authenticate')
   const headers: Record<string, string> = challenge === null ? {} : { 'www-authenticate': challenge }
   if (error.status === 401)

@@ -35,7 +35,7 @@ test('a vote through one gateway is seen once, in order, on sockets at both', as
   for (const watcher of watchers) {
     assert.deepEqual(
       watcher.tallies.map(({ version, total }) => [version, total]),
-      [0, ...options.map((_, index) => index + 1)].map((total) => [first.version + total, total]),
+      [0, ...options.map((_, index) => index + 1)].map((total): [number, number] => [first.version + total, total]),
     )
     assert.deepEqual(watcher.tallies.at(-1)?.counts, { cats: 3, dogs: 5 })
     watcher.close()
