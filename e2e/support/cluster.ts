@@ -15,6 +15,8 @@ export interface Running {
 export interface ClusterOptions {
   readonly backends?: number
   readonly gateways?: number
+  /** A Postgres and a Redis of one's own, to be mistreated, in place of the test run's. */
+  readonly servers?: { readonly databaseUrl: string; readonly redisUrl: string }
   /** Further variables for every process. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -33,9 +35,9 @@ export interface Cluster {
 
 const QUICK_DRAIN = { DRAIN_NOTICE_MS: '0', DRAIN_SPREAD_MS: '300', DRAIN_DEADLINE_MS: '5000' }
 
-export async function startCluster({ backends = 1, gateways = 1, env = {} }: ClusterOptions = {}): Promise<Cluster> {
-  const database = await createTestDatabase()
-  const redis = testRedis()
+export async function startCluster({ backends = 1, gateways = 1, servers, env = {} }: ClusterOptions = {}): Promise<Cluster> {
+  const database = servers === undefined ? await createTestDatabase() : { url: servers.databaseUrl, drop: async () => {} }
+  const redis = servers === undefined ? testRedis() : { url: servers.redisUrl, namespace: 'livetally', forget: async () => {} }
   const shared = {
     PORT: '0',
     HOST: '127.0.0.1',
