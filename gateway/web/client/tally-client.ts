@@ -69,11 +69,6 @@ interface ListenerOptions {
   readonly signal?: AbortSignal
 }
 
-interface Subscribed {
-  listeners: number
-  poll?: PollFrame
-}
-
 /** A client that connects with its first subscription. It throws a TypeError at once if `url` is none. */
 export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const { url = '/ws', random = Math.random, WebSocket: Socket = WebSocket } = options
@@ -81,7 +76,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   base.protocol = base.protocol.replace('http', 'ws')
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same object, its events typed
   const target = new EventTarget() as Target
-  const subscribed = new Map<string, Subscribed>()
+  const subscribed = new Map<string, number>()
   const sockets: { [source in Source]?: WebSocket | undefined } = {}
   const timers: { [timer in Timer]?: ReturnType<typeof setTimeout> } = {}
   const closed = new AbortController()
@@ -108,7 +103,6 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const obey = (orders: Orders) => {
     const { hand } = orders
     if (hand) {
-      if (hand.type === 'poll') Object.assign(subscribed.get(hand.poll) ?? {}, { poll: hand })
       emit(hand.type, hand)
       emit('/' + hand.poll)
     }
@@ -127,44 +121,39 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const step = (event: Step) => {
     queue.push(event)
     if (queue.length > 1) return
-    try {
-      for (; queue[0]; queue.shift()) {
-        const { state, delayed } = model
-        const { model: after, orders } = transition(model, queue[0], Date.now(), random)
-        model = after
-        obey(orders)
-        if (after.state === 'closed') closed.abort()
-        if (after.state !== state || after.delayed !== delayed) emit('status', after)
-      }
-    } finally {
-      queue.length = 0
+    for (; queue[0]; queue.shift()) {
+      const { state, delayed } = model
+      const { model: after, orders } = transition(model, queue[0], Date.now(), random)
+      model = after
+      obey(orders)
+      if (after.state === 'closed') closed.abort()
+      if (after.state !== state || after.delayed !== delayed) emit('status', after)
     }
   }
-  // Subscriptions made in one go ask for one connection.
-  const want = () =>
-    queueMicrotask(() =>
-      step({ type: 'want', polls: [...subscribed].flatMap(([poll, { listeners }]) => (listeners ? poll : [])) }),
-    )
+  const count = (name: string, more: number) => {
+    const listeners = (subscribed.get(name) ?? 0) + more
+    if (listeners) subscribed.set(name, listeners)
+    else subscribed.delete(name)
+    // subscriptions made in one go ask for one connection
+    queueMicrotask(() => step({ type: 'want', polls: [...subscribed.keys()] }))
+  }
   const close = () => step({ type: 'stop' })
 
   const subscribe: TallyClient['subscribe'] = (name, listener, { signal } = {}) => {
-    const known = subscribed.get(name) ?? { listeners: 0 }
     const call = () => {
       const tally = model.seen.get(name)
-      if (on && tally && known.poll) listener(tally, known.poll)
+      const poll = model.defined.get(name)
+      if (on && tally && poll) listener(tally, poll)
     }
     const stop = () => {
-      if (on) known.listeners--
+      if (on) count(name, -1)
       on = false
       target.removeEventListener('/' + name, call)
-      want()
     }
     let on = true
-    known.listeners++
-    subscribed.set(name, known)
+    count(name, 1)
     target.addEventListener('/' + name, call)
     onAbort(signal, stop)
-    want()
     queueMicrotask(call)
     return stop
   }

@@ -50,6 +50,7 @@ const situation = (state: State, next: Next): Model => ({
   polls: ['a', 'b'],
   missing: next === 'dialing' ? ['b'] : [],
   attempt: 2,
+  defined: new Map([['b', { ...definition, poll: 'b' }]]),
   seen: new Map([
     ['a', tally('a', 5)],
     ['b', tally('b', 5)],
@@ -77,6 +78,7 @@ const EVENTS: Record<string, readonly Event[]> = {
   'want fewer polls': [{ type: 'want', polls: ['a'] }],
   open: [{ type: 'open', from: 'next' }],
   'poll from feed': [frame('feed', definition)],
+  'same poll from feed': [frame('feed', { ...definition, poll: 'b' })],
   'newer tally from feed': [frame('feed', tally('a', 6)), frame('feed', { ...tally('a', 0), epoch: 2 })],
   'older tally from feed': [
     frame('feed', tally('a', 5)),
@@ -90,6 +92,7 @@ const EVENTS: Record<string, readonly Event[]> = {
   ],
   'drain from feed': [frame('feed', drain)],
   'poll from next': [frame('next', definition)],
+  'same poll from next': [frame('next', { ...definition, poll: 'b' })],
   'tally from next, not last': [frame('next', tally('a', 6))],
   'last tally from next': [frame('next', tally('b', 6))],
   'last tally, but older': [frame('next', tally('b', 5)), frame('next', tally('b', 4))],

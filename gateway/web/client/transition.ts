@@ -42,7 +42,8 @@ export interface Model {
   readonly missing: readonly string[]
   /** Dials since a feed last settled. */
   readonly attempt: number
-  /** The newest tally handed out of each poll. */
+  /** The newest definition and tally handed out of each poll. */
+  readonly defined: ReadonlyMap<string, PollFrame>
   readonly seen: ReadonlyMap<string, TallyFrame>
   /** When the feed took over, and when it last sent anything. */
   readonly liveAt: number
@@ -88,6 +89,7 @@ export const initial: Model = {
   next: 'none',
   missing: [],
   attempt: 0,
+  defined: new Map(),
   seen: new Map(),
   liveAt: 0,
   heardAt: 0,
@@ -148,7 +150,10 @@ export function transition(before: Model, event: Event, now: number, random: () 
       timers.set('feed', Timing.silenceMs)
     }
     if (frame?.type === 'poll') {
-      orders.hand = frame
+      if (JSON.stringify(frame) !== JSON.stringify(model.defined.get(frame.poll))) {
+        model.defined = new Map(model.defined).set(frame.poll, frame)
+        orders.hand = frame
+      }
     } else if (frame?.type === 'tally') {
       const seen = model.seen.get(frame.poll)
       if (isNewer(frame, seen)) {
