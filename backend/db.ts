@@ -1,11 +1,12 @@
 /** The one door to Postgres: the only place that opens connections, to a server or to PGlite in its worker thread. */
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { Client, type ClientConfig, Pool } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
 import { lockDataDirectory } from './data-lock.ts'
 import { migrate } from './migrate.ts'
+import { templateFile } from './pglite-template.ts'
 import { startPglite } from './pglite-wire.ts'
 import { connectSession, createDatabase } from './pool.ts'
 import type * as schema from './schema.ts'
@@ -109,8 +110,6 @@ export interface PgliteOptions {
   readonly log: Log
   /** Who we are, for the error a second process gets: "livetally, process 4711". */
   readonly holder?: string
-  /** A packed empty cluster (`packCluster`) that a new one is unpacked from, in a quarter of the time initdb takes. */
-  readonly template?: string
 }
 
 /**
@@ -122,17 +121,11 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
   const unlock = dataDir === undefined ? () => {} : lockDataDirectory(dataDir, options.holder ?? 'livetally')
   try {
     const clusterDir = dataDir === undefined ? undefined : join(dataDir, 'cluster')
-    const fresh = clusterDir === undefined || !existsSync(join(clusterDir, 'PG_VERSION'))
-    const template = fresh && options.template !== undefined && existsSync(options.template) ? options.template : undefined
-    const wire = await startPglite({ clusterDir, template })
-    const pool = new Pool({
-      stream: () => wire.connect(),
-      user: 'postgres',
-      database: 'postgres',
-      max: 1,
-      idleTimeoutMillis: 0,
-    })
-    const database = createDatabase({
+    const isNew = clusterDir === undefined || discardUnfinished(clusterDir)
+    const template = templateFile()
+    const { pool, wire } = await startCluster(clusterDir, isNew && existsSync(template) ? template : undefined)
+    if (clusterDir !== undefined && isNew) writeFileSync(`${clusterDir}.complete`, '')
+    const database: Database = createDatabase({
       kind: 'pglite',
       pool,
       log: options.log,
@@ -146,12 +139,6 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
         unlock()
       },
     })
-    const client = await pool.connect()
-    try {
-      await migrate(client)
-    } finally {
-      client.release()
-    }
     return database
   } catch (error) {
     unlock()
@@ -159,12 +146,36 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
   }
 }
 
-/** An empty cluster, packed, to be used as `template`. */
+/** A new cluster with its tables, packed (pglite-template.ts). */
 export async function packCluster(): Promise<Uint8Array> {
-  const wire = await startPglite({ clusterDir: undefined, template: undefined })
+  const { pool, wire } = await startCluster(undefined, undefined)
   try {
+    // nobody will create another database from these, and two thirds of the files are theirs
+    await pool.query('UPDATE pg_database SET datistemplate = false')
+    await pool.query('DROP DATABASE template0')
+    await pool.query('DROP DATABASE template1')
     return await wire.pack()
   } finally {
+    await pool.end()
     await wire.close()
   }
+}
+
+async function startCluster(clusterDir: string | undefined, template: string | undefined) {
+  const wire = await startPglite({ clusterDir, template })
+  const pool = new Pool({ stream: () => wire.connect(), user: 'postgres', database: 'postgres', max: 1, idleTimeoutMillis: 0 })
+  const client = await pool.connect()
+  try {
+    await migrate(client)
+  } finally {
+    client.release()
+  }
+  return { pool, wire }
+}
+
+/** True if there is no cluster; one whose first start did not come to its end, and so holds nothing, is removed. */
+function discardUnfinished(clusterDir: string): boolean {
+  if (existsSync(`${clusterDir}.complete`)) return false
+  rmSync(clusterDir, { recursive: true, force: true })
+  return true
 }

@@ -15,7 +15,7 @@ export interface PgliteWire {
 
 /** Starts the thread and waits until PGlite answers. Throws `DatabaseUnavailable`. */
 export async function startPglite(options: PgliteWorkerData): Promise<PgliteWire> {
-  const worker = new Worker(new URL('./pglite-worker.ts', import.meta.url), { workerData: options })
+  const worker = new Worker(new URL('./pglite-worker.ts', import.meta.url), { workerData: options, execArgv: [] })
   const sockets = new Map<number, PgliteSocket>()
   // eslint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   const send = (message: ToPglite) => worker.postMessage(message)
