@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { onEachDatabase } from './databases-under-test.ts'
-import type { Database, Queryable } from './db.ts'
+import type { Queryable, Session } from './db.ts'
 
 const sql = (text: string) => ({ text })
 
@@ -124,26 +124,85 @@ onEachDatabase('counting', (use, kind) => {
   })
 
   if (kind === 'postgres') {
-    test('lets 32 strangers upsert the same voters at once, without a deadlock and without drift', async () => {
+    /** Resolves when the work is done or its session waits for a lock. */
+    const doneOrWaiting = async (pid: number | undefined, work: Promise<unknown>) => {
+      let done = false
+      const settled = work.then(() => (done = true))
+      const waits = async () =>
+        (await use().database.query(sql("SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock'"), [pid]))
+          .length > 0
+      while (!done && !(await waits())) await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, 5))])
+      return done ? 'done' : 'waiting'
+    }
+    const pidOf = async (session: Session) =>
+      (await session.query<{ pid: number }>(sql('SELECT pg_backend_pid() AS pid')))[0]?.pid
+
+    test('makes the second writer of a slot wait at its first statement, where the two would deadlock later', async () => {
       const { database, createPoll } = use()
       const { id } = await createPoll()
-      const voters = Array.from({ length: 60 }, () => randomUUID()).toSorted()
-      const stranger = async (own: Database, n: number) => {
-        const session = await own.openSession({ label: 'stranger' })
+      const [first, second] = [await database.openSession({ label: 'first' }), await database.openSession({ label: 'second' })]
+      for (const session of [first, second]) {
+        await session.query(sql("SET livetally.slot = '70'"))
+        await session.query(sql('BEGIN'))
+      }
+      await insert(first, id, 'cats')
+      const pid = await pidOf(second)
+      const waiting = insert(second, id, 'dogs')
+      assert.equal(await doneOrWaiting(pid, waiting), 'waiting')
+      await insert(first, id, 'dogs')
+      await first.query(sql('COMMIT'))
+      await waiting
+      await insert(second, id, 'cats')
+      await second.query(sql('COMMIT'))
+      assert.deepEqual(await countsOf(database, id), { cats: 2, dogs: 2 })
+      await Promise.all([first.close(), second.close()])
+    })
+
+    test('gives sixteen strangers a slot each, and lets the seventeenth wait for one', async () => {
+      const { database, createPoll } = use()
+      const { id } = await createPoll()
+      const sessions = await Promise.all(Array.from({ length: 17 }, () => database.openSession({ label: 'stranger' })))
+      const last = sessions.pop()
+      assert.ok(last !== undefined)
+      const slots = new Set<string>()
+      for (const session of sessions) {
+        await session.query(sql('BEGIN'))
+        await insert(session, id, 'cats')
+        const [row] = await session.query<{ slot: string }>(sql("SELECT current_setting('livetally.slot') AS slot"))
+        slots.add(row?.slot ?? '')
+      }
+      assert.equal(slots.size, 16)
+      const pid = await pidOf(last)
+      const waiting = insert(last, id, 'dogs')
+      assert.equal(await doneOrWaiting(pid, waiting), 'waiting')
+      for (const session of sessions) await session.query(sql('COMMIT'))
+      await waiting
+      assert.deepEqual(await countsOf(database, id), { cats: 16, dogs: 1 })
+      await Promise.all([last, ...sessions].map(async (session) => await session.close()))
+    })
+
+    test('lets 40 strangers upsert at once, without a deadlock and without drift', async () => {
+      const { database, createPoll } = use()
+      const { id } = await createPoll()
+      const stranger = async () => {
+        const session = await database.openSession({ label: 'stranger' })
         try {
-          for (let round = 0; round < 25; round++) {
+          // new ballots for some options and changed ones for others: an INSERT and an UPDATE pass over different counters
+          for (let round = 0; round < 40; round++) {
             await session.query(
-              sql(`INSERT INTO livetally.ballots (poll_id, voter_id, option)
-                SELECT $1::integer, v, CASE WHEN random() < 0.5 THEN 'cats' ELSE 'dogs' END FROM unnest($2::uuid[]) v ORDER BY v
+              sql(`WITH own AS (SELECT voter_id FROM livetally.ballots WHERE poll_id = $1 ORDER BY random() LIMIT 3)
+                INSERT INTO livetally.ballots (poll_id, voter_id, option)
+                SELECT $1::integer, coalesce((SELECT voter_id FROM own OFFSET i LIMIT 1), gen_random_uuid()), 'option ' || (random() * 5)::integer
+                FROM generate_series(0, 5) i ORDER BY 2
                 ON CONFLICT (poll_id, voter_id) DO UPDATE SET option = excluded.option`),
-              [id, voters.filter((_, i) => (i + n + round) % 3 > 0)],
+              [id],
             )
           }
         } finally {
           await session.close()
         }
       }
-      await Promise.all(Array.from({ length: 32 }, (_, n) => stranger(database, n)))
+      await Promise.all(Array.from({ length: 40 }, stranger))
       const recount = await database.query<{ option: string; n: string }>(
         sql('SELECT option, count(*) AS n FROM livetally.ballots WHERE poll_id = $1 GROUP BY option'),
         [id],
