@@ -27,6 +27,14 @@ export function isConnectionFault(error: unknown): boolean {
   return state === undefined || state.startsWith('08') || state.startsWith('57P')
 }
 
+/** Whether pg stopped waiting for an answer, or for the connection, so that nothing more can be said on it. */
+export function isAnswerLost(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (/^(Query read timeout|Connection terminated|Client has encountered a connection error)/.test(cause.message)) return true
+  }
+  return false
+}
+
 /** Whether the same statement may well succeed when tried again: lost connections, deadlocks, conflicts, timeouts, a full server. */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error)

@@ -50,6 +50,28 @@ onEachDatabase('a database', (use, kind) => {
     assert.deepEqual(await database.query(sql('SELECT n FROM kept')), [{ n: 1 }])
   })
 
+  test('is out of a transaction whose work failed for a reason of its own', async () => {
+    const { database } = use()
+    await assert.rejects(
+      database.withTransaction(async (transaction) => {
+        await transaction.query(sql('CREATE TABLE unkept (n integer)'))
+        throw new Error('no more')
+      }),
+      /no more/,
+    )
+    assert.deepEqual(await database.query(sql("SELECT to_regclass('unkept') AS unkept")), [{ unkept: null }])
+  })
+
+  test('reads one snapshot in a repeatable transaction, however long it takes', async () => {
+    const { database } = use()
+    const read = await database.withTransaction(
+      async (transaction) =>
+        await transaction.query(sql("SELECT current_setting('transaction_isolation') AS isolation, pg_sleep(0.01)")),
+      { isolation: 'repeatable read', unhurried: true },
+    )
+    assert.equal(JSON.stringify(read), '[{"isolation":"repeatable read","pg_sleep":""}]')
+  })
+
   test('keeps its connections after failed statements', async () => {
     const { database } = use()
     for (let i = 0; i < 20; i++) {

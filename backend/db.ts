@@ -26,6 +26,13 @@ export interface Transaction extends Queryable {
   readonly orm: NodePgDatabase<typeof schema>
 }
 
+export interface TransactionOptions {
+  /** `repeatable read`: one snapshot for all its statements. */
+  readonly isolation?: 'read committed' | 'repeatable read'
+  /** Statements may take as long as they need. */
+  readonly unhurried?: boolean
+}
+
 /** A connection of its own, outside the pool, for work that never pauses: it keeps its settings and its locks. */
 export interface Session extends Queryable {
   /** Whether the connection is gone, and with it its session locks. Open another one then. */
@@ -46,8 +53,8 @@ export interface Database extends Queryable {
   readonly kind: 'postgres' | 'pglite'
   /** Typed queries on the pool. Its own `transaction` leaks a connection when BEGIN fails: use `withTransaction`. */
   readonly orm: NodePgDatabase<typeof schema>
-  /** Runs `work` between BEGIN and COMMIT; rolls back and discards a broken connection when it throws. */
-  withTransaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>
+  /** Runs `work` between BEGIN and COMMIT; rolls back, or discards a broken connection, when it throws. */
+  withTransaction<T>(work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>
   openSession(options: SessionOptions): Promise<Session>
   /** Ends the pool once what runs is done. Sessions are closed by who opened them. */
   close(): Promise<void>
@@ -101,7 +108,8 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
     await first.close()
   }
   const pool = new Pool({ ...config(STATEMENT_MS, 'pool'), max: options.maxConnections ?? 6 })
-  return createDatabase({ kind: 'postgres', pool, log: options.log, openSession })
+  const connectUnhurried = async () => (await openSession({ label: 'unhurried', statementTimeoutMs: 0 })).client
+  return createDatabase({ kind: 'postgres', pool, log: options.log, openSession, connectUnhurried })
 }
 
 export interface PgliteOptions {

@@ -128,7 +128,7 @@ export function pollFrame(
   }
 }
 
-/** Whether everyone may see the counts. `after-vote` shows them before only to who has voted (`revealed` of the tally store). */
+/** Whether everyone may see the counts. `after-vote` shows them earlier to who has voted, and to nobody else. */
 export function resultsVisible(poll: { readonly visibility: Visibility; readonly state: PollState }): boolean {
   return poll.visibility === 'live' || poll.state === 'closed'
 }

@@ -2,8 +2,8 @@
 import { drizzle } from 'drizzle-orm/node-postgres'
 import type { Client, ClientBase, Pool, PoolClient, QueryResultRow } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
-import type { Database, Queryable, Session, SessionOptions, Statement } from './db.ts'
-import { DatabaseUnavailable, isConnectionFault } from './db-faults.ts'
+import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './db.ts'
+import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './db-faults.ts'
 import * as schema from './schema.ts'
 
 export interface PoolOptions {
@@ -11,6 +11,8 @@ export interface PoolOptions {
   readonly pool: Pool
   readonly log: Log
   openSession(options: SessionOptions): Promise<Session>
+  /** A connection without timeouts; absent where there is but one connection, which has none. */
+  connectUnhurried?(): Promise<Client>
   /** Runs after the pool has ended. */
   afterClose?(): Promise<void>
 }
@@ -38,25 +40,51 @@ export function createDatabase(options: PoolOptions): Database {
     kind: options.kind,
     orm: drizzle(pool, { schema }),
     query: (statement, values) => withClient(async (client) => await rowsOf(client, statement, values)),
-    withTransaction: (work) =>
-      withClient(async (client) => {
-        await client.query('BEGIN')
+    withTransaction: async (work, { isolation = 'read committed', unhurried = false } = {}) => {
+      const begin = `BEGIN ISOLATION LEVEL ${isolation}`
+      if (unhurried && options.connectUnhurried !== undefined) {
+        const client = await options.connectUnhurried()
         try {
-          const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
-          const { command } = await client.query('COMMIT')
-          // a transaction that failed inside ends with a quiet ROLLBACK, even if `work` swallowed the error
-          if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
-          return result
-        } catch (error) {
-          if (!isConnectionFault(error) || client.listenerCount('error') === 0) await client.query('ROLLBACK')
-          throw error
+          return await inTransaction(client, begin, work)
+        } finally {
+          await client.end()
         }
-      }),
+      }
+      const client = await pool.connect()
+      let usable = false
+      try {
+        return await inTransaction(client, begin, work, () => (usable = true))
+      } finally {
+        client.release(usable ? undefined : true)
+      }
+    },
     openSession: (session) => options.openSession(session),
     close: async () => {
       await pool.end()
       await options.afterClose?.()
     },
+  }
+}
+
+/** BEGIN, work, COMMIT; or ROLLBACK and the error. Calls `ended` once the connection is known to be out of the transaction. */
+async function inTransaction<T>(
+  client: Client | PoolClient,
+  begin: string,
+  work: (transaction: Transaction) => Promise<T>,
+  ended: () => void = () => {},
+): Promise<T> {
+  try {
+    await client.query(begin)
+    const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
+    const { command } = await client.query('COMMIT')
+    ended()
+    // a transaction that failed inside ends with a quiet ROLLBACK, even if `work` swallowed the error
+    if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
+    return result
+  } catch (error) {
+    // a client that gave up on an answer must not be asked anything else
+    if (!isAnswerLost(error)) await client.query('ROLLBACK').then(ended, () => {})
+    throw error
   }
 }
 
@@ -91,12 +119,12 @@ export async function connectSession(client: Client): Promise<Session & { readon
   }
 }
 
-export function queryableOf(client: ClientBase): Queryable {
+function queryableOf(client: ClientBase): Queryable {
   return { query: (statement, values) => rowsOf(client, statement, values) }
 }
 
 async function rowsOf<Row extends object>(
-  client: ClientBase,
+  client: Client | PoolClient,
   statement: Statement,
   values: readonly unknown[] = [],
 ): Promise<Row[]> {

@@ -12,7 +12,7 @@ export interface TallyStore {
   readChanges(): Promise<Snapshot[]>
   /** Every poll as of the last `readChanges`, from memory. */
   known(): Snapshot[]
-  /** One poll, fresh from the database. `revealed` shows the counts whatever its visibility says: to a voter who has voted. */
+  /** One poll, fresh from the database. `revealed`: for somebody who has voted, to whom `after-vote` shows the counts. */
   read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
   /** All polls, fresh from the database. */
   readAll(): Promise<Snapshot[]>

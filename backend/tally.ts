@@ -32,7 +32,7 @@ export interface Counter {
  *
  * The version is the sum of the counters' versions and the poll's own revision, each of which only rises, so that an edit (closing,
  * hiding the results) is a new version too, and the same version is always the same bytes. Votes for options the poll does not
- * offer (any more) are in neither the counts nor the total.
+ * offer (any more) are in neither the counts nor the total. `revealed` is for somebody who has voted.
  */
 export function snapshotOf(poll: TalliedPoll, counters: Iterable<Counter>, revealed = false): Snapshot {
   const counts = new Map(poll.options.map((option) => [option.id, 0]))
@@ -44,7 +44,7 @@ export function snapshotOf(poll: TalliedPoll, counters: Iterable<Counter>, revea
     const known = counts.get(counter.option)
     if (known !== undefined) counts.set(counter.option, known + counter.n)
   }
-  const visible = revealed || resultsVisible(poll)
+  const visible = resultsVisible(poll) || (revealed && poll.visibility === 'after-vote')
   return {
     poll: pollFrame({
       ...poll,
