@@ -144,7 +144,8 @@ export default {
     { files: ['gateway/web/*'], rules: pages('../') },
     { files: ['gateway/web/*/**'], rules: pages('../../') },
     {
-      files: ['gateway/main.ts', 'backend/main.ts', 'infra/standalone/main.ts', 'infra/images/probe.ts'],
+      // the entries: a process each
+      files: ['{gateway,backend,infra}/**/main.ts', 'infra/images/probe.ts', 'infra/compose/make-secrets.ts'],
       rules: { 'no-restricted-globals': 'off', 'no-console': 'off' },
     },
     {
