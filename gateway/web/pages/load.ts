@@ -1,0 +1,20 @@
+import { backoffMs } from '../../../shared/protocol/backoff.ts'
+
+/** An answer of the API: its content, or the status with which it said no for good. */
+export type Loaded<Content> = { readonly ok: true; readonly content: Content } | { readonly ok: false; readonly status: number }
+
+const TIMEOUT_MS = 10_000
+
+/** Reads from the API until it answers: an outage or an overload is waited out, ever more slowly, and told with `onRetry`. */
+export async function load<Content>(path: string, onRetry: () => void): Promise<Loaded<Content>> {
+  for (let attempt = 0; ; attempt++) {
+    const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => undefined)
+    if (response?.ok) {
+      const content: Content = await response.json()
+      return { ok: true, content }
+    }
+    if (response && response.status < 500 && response.status !== 429) return { ok: false, status: response.status }
+    onRetry()
+    await new Promise((resolve) => setTimeout(resolve, 250 + backoffMs(attempt, Math.random)))
+  }
+}

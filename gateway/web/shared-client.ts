@@ -1,0 +1,19 @@
+import { createTallyClient, type TallyClient } from './client/tally-client.ts'
+
+const clients = new Map<string, { readonly client: TallyClient; users: number }>()
+
+/** One connection for everything on a page that shows polls of the same server. Give it back with `release`. */
+export function shareClient(url: string | undefined): { readonly client: TallyClient; release(): void } {
+  const key = url ?? ''
+  const entry = clients.get(key) ?? { client: createTallyClient({ url }), users: 0 }
+  entry.users++
+  clients.set(key, entry)
+  return {
+    client: entry.client,
+    release() {
+      if (--entry.users > 0) return
+      clients.delete(key)
+      entry.client.close()
+    },
+  }
+}
