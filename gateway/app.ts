@@ -5,12 +5,14 @@ import { bodyLimit } from 'hono/body-limit'
 import { requestId } from 'hono/request-id'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Probes } from '../shared/lifecycle/probes.ts'
+import { PollId } from '../shared/protocol/frames.ts'
 import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Peer, PeerRequest } from './client-address.ts'
 import type { Api } from './forward.ts'
 import type { RequestOrigin } from './origin.ts'
 import { pageResponse, type Pages } from './pages.ts'
+import { qrCodeSvg } from './qr-code.ts'
 
 export interface AppOptions {
   readonly probes: Probes
@@ -93,6 +95,13 @@ export function createApp(options: AppOptions): Hono<Env> {
   }
   app.get('/', serve('/assets/pages/index.html'))
   app.get('/p/:poll', serve('/assets/pages/vote.html'))
+  app.get('/p/:poll/results', serve('/assets/pages/results.html'))
+  app.get('/p/:poll/qr.svg', (c) => {
+    const poll = PollId.safeParse(c.req.param('poll'))
+    if (!poll.success) return notFound(c)
+    const { origin } = options.readPeer(peerRequest(c))
+    return c.body(qrCodeSvg(`${origin}/p/${poll.data}`), 200, { 'content-type': 'image/svg+xml', 'cache-control': 'no-cache' })
+  })
   app.get('/assets/*', (c) => serve(c.req.path)(c))
 
   app.notFound((c) => notFound(c))
