@@ -1,10 +1,12 @@
 /** A Database over a pg pool, minding what pg and Drizzle leave to their users. */
 import { drizzle } from 'drizzle-orm/node-postgres'
-import type { Client, ClientBase, Pool, PoolClient, QueryResultRow } from 'pg'
+import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './db.ts'
 import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './db-faults.ts'
 import * as schema from './schema.ts'
+
+type Connection = Client | PoolClient
 
 export interface PoolOptions {
   readonly kind: Database['kind']
@@ -68,7 +70,7 @@ export function createDatabase(options: PoolOptions): Database {
 
 /** BEGIN, work, COMMIT; or ROLLBACK and the error. Calls `ended` once the connection is known to be out of the transaction. */
 async function inTransaction<T>(
-  client: Client | PoolClient,
+  client: Connection,
   begin: string,
   work: (transaction: Transaction) => Promise<T>,
   ended: () => void = () => {},
@@ -119,12 +121,12 @@ export async function connectSession(client: Client): Promise<Session & { readon
   }
 }
 
-function queryableOf(client: ClientBase): Queryable {
+function queryableOf(client: Connection): Queryable {
   return { query: (statement, values) => rowsOf(client, statement, values) }
 }
 
 async function rowsOf<Row extends object>(
-  client: Client | PoolClient,
+  client: Connection,
   statement: Statement,
   values: readonly unknown[] = [],
 ): Promise<Row[]> {

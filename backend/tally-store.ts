@@ -2,6 +2,7 @@
 import type { Snapshot } from '../shared/protocol/frames.ts'
 import type { Database, Session } from './db.ts'
 import { noteOrigin } from './origin.ts'
+import { CHANGED_AT_MS, POLL_JSON, allPolls, pollBySlug, pollsById } from './tally-queries.ts'
 import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
 
 export interface TallyStore {
@@ -81,9 +82,7 @@ export function createTallyStore(database: Database): TallyStore {
       }
     }
     if (toReload.size > 0) {
-      for (const { poll, counters } of await connection.query<PollRow>(POLLS_BY_ID, [`{${[...toReload].join()}}`])) {
-        standings.set(poll.id, standingOf(poll, counters))
-      }
+      for (const { poll, counters } of await pollsById(connection, toReload)) standings.set(poll.id, standingOf(poll, counters))
     }
     const news: Snapshot[] = []
     for (const id of changed) {
@@ -109,13 +108,10 @@ export function createTallyStore(database: Database): TallyStore {
     },
     known: () => [...standings.values()].map((standing) => standing.snapshot),
     read: async (slug, options) => {
-      const [row] = await database.query<PollRow>(POLL_BY_SLUG, [slug])
-      return row === undefined ? undefined : snapshotOf(row.poll, row.counters.map(fromArray), options?.revealed)
+      const standing = await pollBySlug(database, slug)
+      return standing === undefined ? undefined : snapshotOf(standing.poll, standing.counters, options?.revealed)
     },
-    readAll: async () => {
-      const rows = await database.query<PollRow>(ALL_POLLS)
-      return rows.map((row) => snapshotOf(row.poll, row.counters.map(fromArray)))
-    },
+    readAll: async () => (await allPolls(database)).map(({ poll, counters }) => snapshotOf(poll, counters)),
     close: forget,
   }
 }
@@ -134,28 +130,16 @@ function parseSnapshot(text: string): Cursor {
   return { xmax, running }
 }
 
-function standingOf(poll: TalliedPoll, counters: readonly CounterArray[]): Standing {
-  const list = counters.map(fromArray)
+function standingOf(poll: TalliedPoll, counters: readonly Counter[]): Standing {
   return {
     poll,
-    counters: new Map(list.map((counter) => [`${counter.slot} ${counter.option}`, counter])),
-    snapshot: snapshotOf(poll, list),
+    counters: new Map(counters.map((counter) => [`${counter.slot} ${counter.option}`, counter])),
+    snapshot: snapshotOf(poll, counters),
   }
-}
-
-type CounterArray = readonly [option: string, slot: number, n: number, ver: number, changedAt: number]
-
-function fromArray([option, slot, n, ver, changedAt]: CounterArray): Counter {
-  return { option, slot, n, ver, changedAt }
 }
 
 function counterOf(row: CounterRow): Counter {
   return { option: row.option, slot: row.slot, n: Number(row.n), ver: Number(row.ver), changedAt: Number(row.changed_at) }
-}
-
-interface PollRow {
-  readonly poll: TalliedPoll
-  readonly counters: readonly CounterArray[]
 }
 
 interface CounterRow {
@@ -174,16 +158,10 @@ type ChangeRow =
   | { readonly kind: 'poll'; readonly detail: string }
   | { readonly kind: 'removed'; readonly poll_id: number }
 
-const POLL = `jsonb_build_object('id', p.id, 'slug', p.slug, 'question', p.question, 'options', p.options, 'state', p.state,
-  'visibility', p.visibility, 'opensAt', p.opens_at, 'closesAt', p.closes_at, 'epoch', p.epoch, 'revision', p.revision,
-  'updatedAt', p.updated_at)`
-
-const MS = 'floor(extract(epoch FROM c.changed_at) * 1000)::bigint'
-
 const changes = (isNew: (xid: string) => string) => `
 UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, NULL FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
-UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
-UNION ALL SELECT 'counter', c.poll_id, c.option, c.slot, c.n, c.ver, ${MS}, NULL FROM livetally.counters c WHERE ${isNew('c.xid')}`
+UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL_JSON}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
+UNION ALL SELECT 'counter', c.poll_id, c.option, c.slot, c.n, c.ver, ${CHANGED_AT_MS}, NULL FROM livetally.counters c WHERE ${isNew('c.xid')}`
 
 /**
  * Rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however long
@@ -199,13 +177,3 @@ ${changes((xid) => `${xid} >= $1::xid8`)}
 ${changes((xid) => `${xid} = ANY ($2::xid8[])`)}
 ) change ORDER BY kind DESC`,
 }
-
-const polls = (condition: string) => `
-SELECT ${POLL} AS poll, coalesce(
-  (SELECT jsonb_agg(jsonb_build_array(c.option, c.slot, c.n, c.ver, ${MS})) FROM livetally.counters c WHERE c.poll_id = p.id), '[]'
-) AS counters
-FROM livetally.polls p WHERE ${condition} ORDER BY p.id`
-
-const POLLS_BY_ID = { name: 'polls by id', text: polls('p.id = ANY ($1::integer[])') }
-const POLL_BY_SLUG = { name: 'poll by slug', text: polls('p.slug = $1') }
-const ALL_POLLS = { name: 'all polls', text: polls('true') }

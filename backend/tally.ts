@@ -1,6 +1,7 @@
 /** Counters added up: from the rows of a poll to the frames that go out. Pure. */
 import type { PollOption, PollState, Snapshot } from '../shared/protocol/frames.ts'
 import { type Visibility, pollFrame, resultsVisible } from './poll-store.ts'
+import type { PollSource } from './schema.ts'
 
 /** A poll's row, as the tally queries bring it. */
 export interface TalliedPoll {
@@ -15,6 +16,8 @@ export interface TalliedPoll {
   readonly epoch: number
   readonly revision: number
   readonly updatedAt: string
+  /** The table of another program that is counted in place of ballots. */
+  readonly source: PollSource | null
 }
 
 /** One counter: an option through one writer's slot. */

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
+import { createBallotBox } from '../ballot-box.ts'
+import { onEachDatabase } from '../databases-under-test.ts'
+import { createTallyStore } from '../tally-store.ts'
+import { verifyReport } from './report.ts'
+import { repair, verify } from './verify.ts'
+
+const sql = (text: string) => ({ text })
+
+onEachDatabase('verifying', (use, kind) => {
+  const pollWithVotes = async () => {
+    const { database, createPoll } = use()
+    const poll = await createPoll()
+    await database.query(
+      sql(`INSERT INTO livetally.ballots (poll_id, voter_id, option)
+        SELECT $1, gen_random_uuid(), CASE WHEN i % 3 = 0 THEN 'cats' ELSE 'dogs' END FROM generate_series(1, 30) i`),
+      [poll.id],
+    )
+    return poll
+  }
+  /** Lets the counters say what is not so. */
+  const falsify = async (id: number) => {
+    await use().database.query(sql("UPDATE livetally.counters SET n = n + 7 WHERE poll_id = $1 AND option = 'cats'"), [id])
+  }
+
+  test('finds nothing where all is well, and says so', async () => {
+    const { slug } = await pollWithVotes()
+    const [verified] = await verify({ database: use().database, polls: [slug] })
+    assert.deepEqual(verified?.options, [
+      { option: 'cats', ballots: 10, counted: 10 },
+      { option: 'dogs', ballots: 20, counted: 20 },
+    ])
+    assert.ok(verified.ok)
+    assert.match(verifyReport([verified]), /every ballot counted once/)
+  })
+
+  test('finds a wrong counter, also of an option that is no longer offered, and repairs it in a new epoch', async () => {
+    const { database } = use()
+    const { id, slug } = await pollWithVotes()
+    await falsify(id)
+    await database.query(sql(`UPDATE livetally.polls SET options = '[{"id": "dogs", "label": "Dogs"}]' WHERE id = $1`), [id])
+    const [wrong] = await verify({ database, polls: [slug] })
+    assert.deepEqual(wrong?.options.at(-1), { option: 'cats', ballots: 10, counted: 17 })
+    assert.ok(!wrong.ok)
+    assert.match(verifyReport([wrong]), /\+7/)
+    assert.deepEqual(await repair({ database, polls: [slug] }), [slug])
+    const [right] = await verify({ database, polls: [slug] })
+    assert.ok(right?.ok)
+    assert.deepEqual([right.epoch, right.version > wrong.version], [2, true])
+    assert.deepEqual(await repair({ database, polls: [slug] }), [])
+  })
+
+  test('finds counters of ballots that vanished unseen by the triggers', async () => {
+    const { database } = use()
+    const { id, slug } = await pollWithVotes()
+    await database.withTransaction(async (transaction) => {
+      await transaction.query(sql('SET LOCAL session_replication_role = replica'))
+      await transaction.query(sql("DELETE FROM livetally.ballots WHERE poll_id = $1 AND option = 'dogs'"), [id])
+    })
+    assert.equal((await verify({ database, polls: [slug] }))[0]?.ok, false)
+    await repair({ database })
+    assert.deepEqual((await verify({ database, polls: [slug] }))[0]?.options, [
+      { option: 'cats', ballots: 10, counted: 10 },
+      { option: 'dogs', ballots: 0, counted: 0 },
+    ])
+  })
+
+  test('compares with what was published last', async () => {
+    const { database } = use()
+    const { id, slug } = await pollWithVotes()
+    const bus = createMemoryBus({ now: Date.now })
+    const store = createTallyStore(database)
+    const published = async () => (await verify({ database, bus, polls: [slug], publishMs: 0 }))[0]
+    assert.equal((await published())?.published, 'behind')
+    const snapshot = await store.read(slug)
+    assert.ok(snapshot !== undefined)
+    await bus.admit(snapshot)
+    assert.deepEqual([(await published())?.published, (await published())?.ok], ['same', true])
+    await database.query(sql('INSERT INTO livetally.ballots VALUES ($1, $2, $3)'), [id, randomUUID(), 'cats'])
+    assert.equal((await published())?.published, 'behind')
+    const { tally } = (await store.read(slug)) ?? snapshot
+    await bus.admit({ ...snapshot, tally: { ...tally, total: tally.total + 1 } })
+    assert.equal((await published())?.published, 'different')
+    // the database was set back to before that
+    await bus.admit({ ...snapshot, tally: { ...tally, epoch: 4 } })
+    assert.deepEqual([(await published())?.published, (await published())?.ok], ['ahead', false])
+    assert.deepEqual(await repair({ database, bus, polls: [slug] }), [slug])
+    assert.equal((await store.read(slug))?.tally.epoch, 5)
+    await store.close()
+  })
+
+  test('takes no notice of votes that come in while it counts, and a repair loses none of them', async () => {
+    const { database, log } = use()
+    const { id, slug } = await pollWithVotes()
+    const box = createBallotBox({ database, log, now: Date.now })
+    let voting = true
+    const voters = Promise.all(
+      Array.from({ length: 16 }, async () => {
+        while (voting) await box.cast({ poll: slug, voter: randomUUID(), option: 'cats' })
+      }),
+    )
+    for (let round = 0; round < 5; round++) {
+      assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+      // beside the writers: an update of their rows would only make this test wait for them
+      await database.query(
+        sql(`INSERT INTO livetally.counters VALUES ($1, 'cats', 90, 5, 1, pg_current_xact_id(), now())
+          ON CONFLICT (poll_id, option, slot) DO UPDATE SET n = livetally.counters.n + 5`),
+        [id],
+      )
+      const repaired = await Promise.all([repair({ database, polls: [slug] }), repair({ database, polls: [slug] })])
+      assert.deepEqual(repaired.flat(), [slug], 'of two repairs at once the second finds nothing to do')
+    }
+    voting = false
+    await voters
+    await box.drain()
+    assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+  })
+
+  if (kind === 'postgres') {
+    test('keeps TRUNCATE waiting until a repair is done', async () => {
+      const { database } = use()
+      const { id, slug } = await pollWithVotes()
+      await falsify(id)
+      let truncated: Promise<unknown> | undefined
+      const repaired = await repair({
+        database,
+        polls: [slug],
+        onProgress: () => {
+          truncated ??= database.query(sql('TRUNCATE livetally.ballots'))
+        },
+      })
+      await truncated
+      assert.deepEqual(repaired, [slug])
+      const [after] = await verify({ database, polls: [slug] })
+      assert.deepEqual(
+        after?.options.map(({ counted }) => counted),
+        [0, 0],
+      )
+    })
+  }
+})
