@@ -4,7 +4,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import { connectRedisBus } from '../shared/bus/redis-bus.ts'
 import { systemClock } from '../shared/lifecycle/clock.ts'
 import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
-import { listen, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
+import { DEFAULT_HOSTNAME, listen, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { watchLoopDelay } from '../shared/lifecycle/loop-delay.ts'
 import { untilItWorks } from '../shared/lifecycle/retry.ts'
 import { runService } from '../shared/lifecycle/service.ts'
@@ -52,7 +52,11 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   const metricsServer = createMetricsServer(metrics)
   const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
   life.release('metrics', () => void metricsServer.close())
-  const server = createAdaptorServer({ fetch: backend.fetch, serverOptions: SERVER_OPTIONS }) as Server
+  const server = createAdaptorServer({
+    fetch: backend.fetch,
+    hostname: DEFAULT_HOSTNAME,
+    serverOptions: SERVER_OPTIONS,
+  }) as Server
   const http = createHttpDrain(server)
   const port = await listen(server, config)
   log.info({ port, metricsPort }, 'listening')

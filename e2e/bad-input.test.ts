@@ -245,6 +245,17 @@ describe('bad input', () => {
     socket.destroy()
   })
 
+  test('a health check over HTTP/1.0, without a Host header, is no bad input', async () => {
+    for (const at of [url, cluster.backends[0]?.url ?? '']) {
+      const { port, hostname } = new URL(at)
+      const socket = connect(Number(port), hostname)
+      socket.write('GET /ready HTTP/1.0\r\n\r\n')
+      const [data] = (await once(socket, 'data')) as [Buffer]
+      assert.match(data.toString(), /^HTTP\/1\.1 200 /)
+      socket.destroy()
+    }
+  })
+
   test('a path nobody serves', async () => {
     await refused({ status: 404, kind: 'not-found', says: /nothing|Nothing/ }, '/nothing/here', {})
     await refused({ status: 404, kind: 'not-found', says: /Nothing/ }, '/assets/..%2f..%2fpackage.json', {})

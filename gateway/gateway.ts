@@ -7,7 +7,7 @@ import type { TallyBus } from '../shared/bus/tally-bus.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
 import type { Stage } from '../shared/lifecycle/drain.ts'
 import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
-import { SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
+import { DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
@@ -99,6 +99,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   })
   const server = createAdaptorServer({
     fetch: app.fetch,
+    hostname: DEFAULT_HOSTNAME,
     serverOptions: SERVER_OPTIONS,
     websocket: { server: createSocketServer() },
   }) as Server

@@ -25,6 +25,7 @@ export interface Cluster {
   readonly backends: Running[]
   readonly gateways: Running[]
   readonly databaseUrl: string
+  readonly redis: { readonly url: string; readonly namespace: string }
   /** One more of a kind; a gateway forwards to the backends that run when it is started. */
   startBackend(env?: Readonly<Record<string, string>>): Promise<Running>
   startGateway(env?: Readonly<Record<string, string>>): Promise<Running>
@@ -52,6 +53,7 @@ export async function startCluster({ backends = 1, gateways = 1, servers, env = 
     backends: [],
     gateways: [],
     databaseUrl: database.url,
+    redis: { url: redis.url, namespace: redis.namespace },
     async startBackend(more = {}) {
       const secrets = { DATABASE_URL: database.url, ADMIN_TOKEN, COOKIE_SECRET }
       const running = await startService('backend/main.ts', { ...shared, ...secrets, ...more })

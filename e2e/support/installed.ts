@@ -27,9 +27,9 @@ export async function installedPostgres(): Promise<string | undefined> {
   return undefined
 }
 
-/** The path of a program, or undefined where none is on the PATH. */
-export async function onPath(program: string): Promise<string | undefined> {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
+/** The path of a program, or undefined where none is on the PATH nor in the further directories. */
+export async function onPath(program: string, further: readonly string[] = []): Promise<string | undefined> {
+  for (const directory of [...(process.env['PATH'] ?? '').split(delimiter), ...further]) {
     const path = join(directory, program)
     if (await executable(path)) return path
   }

@@ -15,6 +15,9 @@ export const SERVER_OPTIONS = {
   shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
 } satisfies ServerOptions
 
+/** Who we are to a request without a Host header: HTTP/1.0, which balancers' health checks still speak, needs none (RFC 9112 §3.2). */
+export const DEFAULT_HOSTNAME = 'localhost'
+
 /** As many as a crowd that arrives at once; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096
 

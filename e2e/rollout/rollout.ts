@@ -1,0 +1,177 @@
+/** A rolling restart, for real: gateways behind HAProxy, an audience, a writer, and every gateway replaced in turn by SIGTERM. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import { createVoter, startCluster } from '../support/cluster.ts'
+import { freePort } from '../support/free-port.ts'
+import { startHaproxy } from '../support/haproxy-service.ts'
+import type { CrowdOptions } from './crowd.ts'
+import type { ClientRecord, HttpRecord, Replacement, RolloutRecord, Sample } from './record.ts'
+
+export interface RolloutOptions {
+  readonly gateways: number
+  /** Clients with the SDK. */
+  readonly clients: number
+  /** Clients that know nothing of hand-overs. */
+  readonly plain: number
+  readonly noticeMs?: number
+  readonly spreadMs?: number
+  /** Called with a line whenever there is something to tell. */
+  readonly onProgress?: (line: string) => void
+}
+
+const POLL = 'cats-or-dogs'
+const WRITE_EVERY_MS = 20
+const READ_EVERY_MS = 100
+/** HAProxy asks `/ready` every second: a slot that has just become ready takes part after that. */
+const CHECK_MS = 1_000
+const DEADLINE_MS = 15_000
+const CONNECT_MS = 60_000
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+export async function runRollout(options: RolloutOptions): Promise<RolloutRecord> {
+  const { noticeMs = 2_500, spreadMs = 6_000, onProgress = () => {} } = options
+  await using stack = new AsyncDisposableStack()
+  const cluster = stack.use(
+    await startCluster({
+      gateways: 0,
+      env: { DRAIN_NOTICE_MS: String(noticeMs), DRAIN_SPREAD_MS: String(spreadMs), DRAIN_DEADLINE_MS: String(DEADLINE_MS) },
+    }),
+  )
+  // every gateway has a successor, which listens before its predecessor leaves
+  const ports = await Promise.all(Array.from({ length: 2 * options.gateways }, () => freePort()))
+  const start = (slot: number) => cluster.startGateway({ PORT: String(ports[slot]) })
+  for (let slot = 0; slot < options.gateways; slot += 1) await start(slot)
+  await cluster.admin('POST', '/api/polls', {
+    poll: POLL,
+    question: 'Cats or dogs?',
+    options: [
+      { id: 'cats', label: 'Cats' },
+      { id: 'dogs', label: 'Dogs' },
+    ],
+  })
+  const haproxy = await startHaproxy(ports)
+  stack.defer(() => haproxy.stop())
+  await delay(2 * CHECK_MS)
+
+  const published: { version: number; at: number }[] = []
+  const bus = await connectRedisBus({ ...cluster.redis, log: silent, now: Date.now })
+  stack.defer(() => bus.close())
+  await bus.subscribe(POLL, ({ tally }) => published.push({ version: tally.version, at: Date.now() }))
+
+  onProgress(`connecting ${options.clients} SDK clients and ${options.plain} plain sockets`)
+  const crowd = startCrowd({ url: haproxy.url, poll: POLL, clients: options.clients, plain: options.plain })
+  stack.defer(() => crowd.stop())
+  await Promise.race([crowd.ready, overdue(CONNECT_MS, 'the audience did not get its first tallies')])
+
+  const traffic = startTraffic(haproxy.url)
+  const startedAt = Date.now()
+  const replacements: Replacement[] = []
+  await delay(1_500)
+  for (let slot = 0; slot < options.gateways; slot += 1) {
+    const { child } = cluster.gateways[slot] ?? (await start(slot))
+    await start(slot + options.gateways)
+    await delay(2 * CHECK_MS)
+    onProgress(`gateway ${slot + 1} of ${options.gateways}: SIGTERM`)
+    const signalledAt = Date.now()
+    const exit = await child.stop('SIGTERM')
+    replacements.push({ slot: `slot${slot}`, signalledAt, exitedAt: Date.now(), exitCode: exit.code })
+    onProgress(`gateway ${slot + 1} of ${options.gateways}: left after ${Math.round(exit.tookMs)} ms with ${exit.code}`)
+  }
+  await delay(1_500)
+  const { http, votesAcknowledged } = await traffic.stop()
+  await delay(500) // the last tallies arrive
+  const endedAt = Date.now()
+  const clients = await crowd.report()
+  return {
+    startedAt,
+    endedAt,
+    deadlineMs: DEADLINE_MS,
+    clients,
+    samples: crowd.samples,
+    replacements,
+    published,
+    http,
+    votesAcknowledged,
+  }
+}
+
+function startCrowd(options: CrowdOptions) {
+  const child = fork(fileURLToPath(new URL('crowd.ts', import.meta.url)), [JSON.stringify(options)], {
+    serialization: 'advanced',
+  })
+  const samples: Sample[] = []
+  const ready = Promise.withResolvers<void>()
+  const report = Promise.withResolvers<ClientRecord[]>()
+  child.on(
+    'message',
+    (message: { type: 'ready' } | ({ type: 'sample' } & Sample) | { type: 'report'; records: ClientRecord[] }) => {
+      if (message.type === 'ready') ready.resolve()
+      else if (message.type === 'sample') samples.push(message)
+      else report.resolve(message.records)
+    },
+  )
+  const exited = once(child, 'exit').then(([code, signal]) => {
+    const error = new Error(`the crowd ended (${code ?? signal})`)
+    ready.reject(error)
+    report.reject(error)
+  })
+  report.promise.catch(() => {}) // whoever waits for it is told; nobody may be
+  return {
+    samples,
+    ready: ready.promise,
+    report() {
+      child.send('report')
+      return report.promise
+    },
+    async stop() {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+/** Votes every 20 ms and reads every 100 ms through the balancer, and writes down what fails. */
+function startTraffic(url: string) {
+  const http: HttpRecord = { requests: 0, failures: [] }
+  const pending = new Set<Promise<void>>()
+  let votesAcknowledged = 0
+  const ask = (what: string, request: () => Promise<Response>) => {
+    http.requests += 1
+    const asked: Promise<void> = request()
+      .then(async (response) => {
+        await response.arrayBuffer()
+        if (response.status !== 200) http.failures.push(`${what}: ${response.status}`)
+        else if (what === 'vote') votesAcknowledged += 1
+      })
+      .catch((error: unknown) => void http.failures.push(`${what}: ${String(error)} ${String((error as Error).cause ?? '')}`))
+      .finally(() => pending.delete(asked))
+    pending.add(asked)
+  }
+  const voter = createVoter(url, POLL)
+  let turn = 0
+  const writing = setInterval(() => {
+    // one voter who cannot decide: every vote is a new version
+    const option = turn++ % 2 === 0 ? 'cats' : 'dogs'
+    ask('vote', async () => await (await voter).vote(url, option))
+  }, WRITE_EVERY_MS)
+  const reading = setInterval(() => ask('read', () => fetch(`${url}/api/polls/${POLL}`)), READ_EVERY_MS)
+  return {
+    async stop() {
+      clearInterval(writing)
+      clearInterval(reading)
+      await Promise.all(pending)
+      return { http, votesAcknowledged }
+    },
+  }
+}
+
+/** Rejects after a while; does not keep the process alive. */
+async function overdue(ms: number, what: string): Promise<never> {
+  await delay(ms, undefined, { ref: false })
+  throw new Error(`${what} within ${ms} ms`)
+}

@@ -1,0 +1,29 @@
+/** COPY … FROM STDIN, which pg itself leaves to its users: the protocol's CopyIn (documentation §55.2.6) for text that is at hand. */
+import type { Client, PoolClient } from 'pg'
+
+interface CopyConnection {
+  query(text: string): void
+  sendCopyFromChunk(chunk: Buffer): void
+  endCopyFrom(): void
+}
+
+/** Runs the statement and gives it the lines; resolves when the server has taken them all. */
+export async function copyIn(client: Client | PoolClient, statement: string, lines: readonly string[]): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  let failure: Error | undefined
+  // what pg calls a Submittable: it is handed the messages that answer it
+  const copy = {
+    submit: (connection: CopyConnection) => connection.query(statement),
+    handleCopyInResponse: (connection: CopyConnection) => {
+      for (let i = 0; i < lines.length; i += 5_000) {
+        connection.sendCopyFromChunk(Buffer.from(`${lines.slice(i, i + 5_000).join('\n')}\n`))
+      }
+      connection.endCopyFrom()
+    },
+    handleCommandComplete: () => {},
+    handleError: (error: Error) => reject((failure = error)),
+    handleReadyForQuery: () => failure === undefined && resolve(),
+  }
+  client.query(copy as never)
+  await promise
+}
