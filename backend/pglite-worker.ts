@@ -53,6 +53,6 @@ async function handle(message: ToPglite): Promise<void> {
     // the answer may be a view of PGlite's own memory, which must not be given away
     say({ client: message.client, bytes: answer.slice() })
   } catch (error) {
-    say({ client: message.client, error: String(error) })
+    say({ client: message.client, error: error instanceof Error ? error.message : JSON.stringify(error) })
   }
 }
