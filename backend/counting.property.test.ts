@@ -227,9 +227,11 @@ onEachDatabase('counters', (use, kind) => {
             await mustAgree(scene)
             await read()
             for (const { slug } of polls) {
+              const fresh = await tallies.read(slug)
+              assert.deepEqual(seen.get(slug), fresh?.tally)
               assert.deepEqual(
                 tallies.known().find(({ poll }) => poll.poll === slug),
-                await tallies.read(slug),
+                fresh,
               )
             }
           })

@@ -57,8 +57,13 @@ onEachDatabase('counting', (use, kind) => {
     const before = await versionOf(database, id)
     await database.query(sql('UPDATE livetally.ballots SET cast_at = now() WHERE voter_id = $1'), [voter])
     assert.equal(await versionOf(database, id), before)
-    await database.query(sql("UPDATE livetally.ballots SET option = 'dogs' WHERE voter_id = $1"), [voter])
-    assert.ok((await versionOf(database, id)) > before)
+    let version = before
+    for (const option of ['dogs', 'cats', 'dogs']) {
+      await database.query(sql('UPDATE livetally.ballots SET option = $2 WHERE voter_id = $1'), [voter, option])
+      const next = await versionOf(database, id)
+      assert.ok(next > version)
+      version = next
+    }
   })
 
   test('is undone with its transaction, whole or to a savepoint', async () => {
