@@ -1,0 +1,53 @@
+/** The Docker engine that the deploy tests run on, and the images they start. */
+import { fileURLToPath } from 'node:url'
+import { dockerHas } from '../support/docker.ts'
+import { run } from '../support/run.ts'
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+export type Balancer = 'traefik' | 'haproxy'
+
+const TRAEFIK_IMAGE = process.env['TRAEFIK_IMAGE'] ?? 'traefik:v3'
+
+/** What keeps the deploy tests from running here, in one line; undefined when nothing does. */
+export async function missingEngine(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'the deploy tests need root'
+  const version = await docker('version', '--format', '{{.Server.Version}}').catch(() => '')
+  if (version === '') return 'the deploy tests need a running Docker engine'
+  const compose = await docker('compose', 'version').catch(() => '')
+  return compose === '' ? 'the deploy tests need Docker Compose v2' : undefined
+}
+
+/** Traefik where its image can be had, else HAProxy: the same probes, the same gateways. */
+export async function chooseBalancer(): Promise<Balancer> {
+  return (await dockerHas(TRAEFIK_IMAGE)) ? 'traefik' : 'haproxy'
+}
+
+/** Runs a docker command and gives its output. Throws with what it said when it fails. */
+export function docker(...args: readonly string[]): Promise<string> {
+  return run('docker', args, { cwd: ROOT })
+}
+
+/** Builds the project's image under a tag, as a deploy of that version would. */
+export async function buildImage(tag: string): Promise<void> {
+  const base = process.env['BASE_IMAGE']
+  const args = base === undefined ? [] : ['--build-arg', `BASE_IMAGE=${base}`]
+  await docker(
+    'build',
+    '--quiet',
+    '--file',
+    'infra/images/Dockerfile',
+    '--build-arg',
+    `VERSION=${tag}`,
+    '--tag',
+    tag,
+    ...args,
+    '.',
+  )
+}
+
+/** The ids of the running containers that have a label, such as `com.docker.swarm.service.name=livetally_gateway`. */
+export async function containers(label: string): Promise<string[]> {
+  const ids = await docker('ps', '--quiet', '--no-trunc', '--filter', `label=${label}`)
+  return ids === '' ? [] : ids.split('\n')
+}
