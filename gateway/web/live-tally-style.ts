@@ -39,7 +39,7 @@ ul { list-style: none; display: grid; gap: var(--_gap) }
 .bar.empty { visibility: hidden }
 .none { color: var(--_muted); font-size: 1.1em; padding-block-end: 0.2em }
 .foot { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4em 0.9em; margin-block-start: var(--_gap); color: var(--_muted) }
-.badge { display: inline-flex; align-items: center; gap: 0.45em; margin-inline-start: auto }
+.badge { display: inline-flex; align-items: center; gap: 0.45em; margin-inline-start: auto; white-space: nowrap }
 .badge::before { content: ''; inline-size: 0.6em; block-size: 0.6em; border-radius: 50%; border: 0.14em solid currentcolor; box-sizing: border-box }
 .badge[data-kind='live']::before { background: #009e73; border-color: #009e73 }
 .badge[data-kind='old'] { color: var(--live-tally-old, inherit); font-weight: 600 }

@@ -57,7 +57,7 @@ export class LiveTally extends HTMLElement {
   #show(root: ShadowRoot, poll: string, client: TallyClient, signal: AbortSignal): void {
     const lang = this.closest('[lang]')?.getAttribute('lang')
     const messages = chooseMessages([...(lang ? [lang] : []), ...navigator.languages])
-    const time = new Intl.DateTimeFormat(messages.language, { timeStyle: 'medium' })
+    const time = new Intl.DateTimeFormat(messages.language, { timeStyle: 'medium', hourCycle: 'h23' })
     const view = createTallyView({ root, messages, plain: this.hasAttribute('plain'), onPause: () => pause() })
     const announce = createAnnouncer({ say: view.say, intervalMs: 10_000, signal })
     let newest: { tally: TallyFrame; poll: PollFrame } | undefined
