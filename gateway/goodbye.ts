@@ -15,8 +15,12 @@ export interface GoodbyeOptions {
   readonly signal: AbortSignal
 }
 
-/** A client has this long to open another connection and see its first tally there; a fifth of the spread when that is shorter. */
-const OVERLAP_MS = 2_000
+/**
+ * A client has this long to open another connection and see its first tally there, or two fifths of the spread when that is shorter.
+ * Generous, because the machines that take the crowd over are at their busiest just then.
+ */
+const OVERLAP_MS = 4_000
+const OVERLAP_SHARE = 0.4
 /** How often to look whether the last sockets have gone. */
 const LOOK_MS = 20
 
@@ -28,7 +32,7 @@ const LOOK_MS = 20
 export async function sayGoodbye({ hub, spreadMs, clock, random, signal }: GoodbyeOptions): Promise<void> {
   const leaving = [...hub.connections()]
   if (leaving.length === 0) return
-  const overlapMs = Math.min(OVERLAP_MS, spreadMs / 5)
+  const overlapMs = Math.min(OVERLAP_MS, spreadMs * OVERLAP_SHARE)
   const announceMs = evenSpread(leaving.length, spreadMs - overlapMs, random)
   const closeMs = announceMs.map((dueMs) => dueMs + overlapMs)
   const announcement = JSON.stringify({ type: 'drain', closeAfterMs: Math.round(overlapMs) } satisfies DrainFrame)

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { runRollout } from './rollout/rollout.ts'
+import { drawRollout } from './rollout/svg.ts'
+import { judge } from './rollout/verdict.ts'
+
+const OUT = fileURLToPath(new URL('../dist/rollout/', import.meta.url))
+
+test('nobody sees three gateways being replaced behind a balancer', { timeout: 240_000 }, async (t) => {
+  const record = await runRollout({ gateways: 3, clients: 2_000, plain: 200, onProgress: (line) => t.diagnostic(line) })
+  const verdict = judge(record)
+  mkdirSync(OUT, { recursive: true })
+  writeFileSync(`${OUT}rollout.json`, JSON.stringify(verdict, undefined, 2))
+  writeFileSync(`${OUT}rollout.svg`, drawRollout(record, verdict))
+  t.diagnostic(`longest silence ${verdict.longestSilenceMs} ms, lag p50/p99 ${verdict.lagMs.p50}/${verdict.lagMs.p99} ms`)
+
+  assert.equal(verdict.clients, 2_000)
+  assert.ok(verdict.versionsPublished > 200, `only ${verdict.versionsPublished} versions were published`)
+  assert.equal(verdict.clientsWithGap, 0, `a gap of up to ${verdict.longestGapMs} ms without an open, live socket`)
+  assert.deepEqual(verdict.otherStates, [], 'every client stayed live')
+  assert.equal(verdict.clientsBehind, 0, 'every published version, or a newer one, was seen')
+  assert.equal(verdict.backwards, 0, 'no client ever went backwards')
+  assert.deepEqual(Object.keys(verdict.plainCloseCodes), ['1012'], 'plain sockets were told to come back')
+  assert.ok(verdict.largestHerd <= 0.15, `${(verdict.largestHerd * 100).toFixed(1)} % of a gateway's sockets arrived at one within 250 ms`)
+  assert.deepEqual(
+    verdict.exits.map(({ code }) => code),
+    [0, 0, 0],
+  )
+  for (const { slot, tookMs } of verdict.exits) assert.ok(tookMs < verdict.deadlineMs, `${slot} took ${tookMs} ms`)
+  assert.deepEqual(verdict.httpFailures, [])
+})
