@@ -47,7 +47,8 @@ global
   maxconn 9000
 defaults
   mode http
-  timeout connect 2s
+  timeout connect 5s
+  timeout check 5s
   timeout client 60s
   timeout server 60s
   timeout tunnel 1h
