@@ -20,6 +20,9 @@ const LEAVE_TIMEOUT_MS = 10_000
 /** Two cores are the least a machine has; and a test that hangs ends, unless it asks for more time itself. */
 const DEFAULTS = ['--test-concurrency=2', '--test-timeout=180000']
 
+/** Tests that need the whole machine for what they measure run one after the other, once the rest is done. */
+const ALONE = '.alone.test.ts'
+
 const started: Service[] = []
 const leaving = new AbortController()
 let leaveSignal: NodeJS.Signals | undefined
@@ -50,13 +53,18 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const { redis, postgres } = await provideServices(process.env, (service) => started.push(service))
   console.error(`Redis: ${redis.origin}\nPostgres: ${postgres.origin}`)
-  return leaveSignal === undefined
-    ? runTests([...options, ...files], { TEST_REDIS_URL: redis.url, TEST_DATABASE_URL: postgres.url })
-    : 128 + constants.signals[leaveSignal]
+  const env = { TEST_REDIS_URL: redis.url, TEST_DATABASE_URL: postgres.url }
+  const alone = files.filter((file) => file.endsWith(ALONE))
+  const together = files.filter((file) => !file.endsWith(ALONE))
+  let code = 0
+  if (together.length > 0) code = await runTests([...DEFAULTS, ...options, ...together], env)
+  if (alone.length > 0) code = (await runTests([...DEFAULTS, '--test-concurrency=1', ...options, ...alone], env)) || code
+  return code
 }
 
 async function runTests(args: readonly string[], env: Record<string, string>): Promise<number> {
-  const tests = spawn(process.execPath, ['--test', ...DEFAULTS, ...args], {
+  if (leaveSignal !== undefined) return 128 + constants.signals[leaveSignal]
+  const tests = spawn(process.execPath, ['--test', ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: 'inherit',
