@@ -30,7 +30,7 @@ export async function recountBallots(
 export async function recountSource(connection: Queryable, source: PollSource): Promise<Recount> {
   const [statement] = await connection.query<{ text: string | null }>(
     {
-      text: `SELECT format('SELECT %1$I::text AS option, count(*) AS n FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1', $2::text, to_regclass($1)) AS text`,
+      text: `SELECT format('SELECT left(%1$I::text, 200) AS option, count(*) AS n FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1', $2::text, to_regclass($1)) AS text`,
     },
     [source.table, source.optionColumn],
   )

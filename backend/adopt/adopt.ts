@@ -1,0 +1,163 @@
+/** Counting a table that another program owns, as if it were ours: for good, or until it is released. */
+import { sqlState } from '../db-faults.ts'
+import type { Database, Queryable, Transaction } from '../db.ts'
+import type { PollSource } from '../schema.ts'
+
+export interface AdoptRequest {
+  /** As in SQL: `votes`, `public.votes`, `"Votes"`. */
+  readonly table: string
+  /** The column's exact name. Its value as text is the option's id; rows where it is NULL count for nothing. */
+  readonly optionColumn: string
+  /** Slug of an existing poll. */
+  readonly poll: string
+}
+
+export type AdoptOutcome =
+  /** Counted from now on. `corrected` is by how many rows the counters were off: all of them at first, 0 when nothing was amiss. */
+  { readonly kind: 'adopted'; readonly source: PollSource; readonly corrected: number } | AdoptRefusal
+
+export type AdoptRefusal =
+  | { readonly kind: 'unknown-poll' }
+  | { readonly kind: 'unknown-table' }
+  | { readonly kind: 'unknown-column' }
+  /** A view, a partition, a parent of others, one of Livetally's or Postgres' own: its changes do not all pass our triggers. */
+  | { readonly kind: 'not-adoptable'; readonly reason: string }
+  /** The poll has ballots of its own. */
+  | { readonly kind: 'has-ballots' }
+  /** The poll counts another table or column. */
+  | { readonly kind: 'other-source'; readonly source: PollSource }
+
+export type ReleaseOutcome = { readonly kind: 'released' } | { readonly kind: 'unknown-poll' } | { readonly kind: 'no-source' }
+
+/**
+ * Has a poll count a table: triggers, and what is in the table already, in one transaction in which nobody else writes to it. May be
+ * repeated at any time. Rejects if the database role does not own the table, or if the table stays locked by others for 10 s.
+ */
+export async function adopt(database: Database, request: AdoptRequest): Promise<AdoptOutcome> {
+  const found = await findSource(database, request)
+  if (found.kind !== 'found') return found
+  return await database.withTransaction(async (transaction) => await adoptFound(transaction, request.poll, found.source), {
+    unhurried: true,
+  })
+}
+
+/** Takes the triggers off the table. The poll stays, closed and empty, in a new epoch. */
+export async function release(database: Database, poll: string): Promise<ReleaseOutcome> {
+  return await database.withTransaction(
+    async (transaction) => {
+      const standing = await lockPoll(transaction, poll)
+      if (standing === undefined) return { kind: 'unknown-poll' }
+      if (standing.source === null) return { kind: 'no-source' }
+      await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
+      await transaction.query(
+        {
+          text: 'SELECT livetally.stop_counting(table_name, $2) FROM to_regclass($1) AS table_name WHERE table_name IS NOT NULL',
+        },
+        [standing.source.table, `poll_${standing.id}`],
+      )
+      await transaction.query({ text: 'DELETE FROM livetally.counters WHERE poll_id = $1' }, [standing.id])
+      await transaction.query(
+        { text: "UPDATE livetally.polls SET source = NULL, state = 'closed', epoch = epoch + 1 WHERE id = $1" },
+        [standing.id],
+      )
+      return { kind: 'released' }
+    },
+    { unhurried: true },
+  )
+}
+
+/** The values of the column that occur most, most frequent first: what a poll that is made for the table may offer. */
+export async function suggestOptions(database: Database, source: PollSource): Promise<string[]> {
+  const [statement] = await database.query<{ text: string }>(
+    {
+      text: `SELECT format('SELECT %1$I::text AS option FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 20',
+        $2::text, $1::regclass) AS text`,
+    },
+    [source.table, source.optionColumn],
+  )
+  if (statement === undefined) return []
+  return (await database.query<{ option: string }>({ text: statement.text })).map(({ option }) => option)
+}
+
+type FoundSource = { readonly kind: 'found'; readonly source: PollSource } | AdoptRefusal
+
+/** The table and the column by the names Postgres has for them. */
+export async function findSource(
+  connection: Queryable,
+  request: Pick<AdoptRequest, 'table' | 'optionColumn'>,
+): Promise<FoundSource> {
+  const { table, optionColumn } = request
+  // a name is only ever looked up, and quoted by Postgres itself; what Postgres cannot even parse as a name is refused here
+  if (table.includes('\0') || optionColumn.includes('\0')) return { kind: 'unknown-table' }
+  let rows: SourceRow[]
+  try {
+    rows = await connection.query<SourceRow>(SOURCE, [table, optionColumn])
+  } catch (error) {
+    // "invalid name syntax", or a database other than this one
+    if (/^(42601|42602|0A000)$/.test(sqlState(error) ?? '')) return { kind: 'unknown-table' }
+    throw error
+  }
+  const [row] = rows
+  if (row === undefined) return { kind: 'unknown-table' }
+  if (row.unfit !== null) return { kind: 'not-adoptable', reason: row.unfit }
+  if (!row.has_column) return { kind: 'unknown-column' }
+  return { kind: 'found', source: { table: row.name, optionColumn } }
+}
+
+async function adoptFound(transaction: Transaction, poll: string, source: PollSource): Promise<AdoptOutcome> {
+  const standing = await lockPoll(transaction, poll)
+  if (standing === undefined) return { kind: 'unknown-poll' }
+  const { id, source: before } = standing
+  if (before !== null && (before.table !== source.table || before.optionColumn !== source.optionColumn)) {
+    return { kind: 'other-source', source: before }
+  }
+  if (before === null && standing.has_ballots) return { kind: 'has-ballots' }
+  // whoever waits for us keeps later writers waiting too, so we do not queue for long
+  await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
+  const [lock] = await transaction.query<{ text: string }>({ text: LOCK }, [source.table])
+  await transaction.query({ text: lock?.text ?? '' })
+  if (before === null) {
+    await transaction.query({ text: 'UPDATE livetally.polls SET source = $2 WHERE id = $1' }, [id, JSON.stringify(source)])
+  }
+  const [adopted] = await transaction.query<{ off: string }>({ text: 'SELECT livetally.adopt($1::regclass, $2, $3) AS off' }, [
+    source.table,
+    source.optionColumn,
+    id,
+  ])
+  return { kind: 'adopted', source, corrected: Number(adopted?.off) }
+}
+
+interface LockedPoll {
+  readonly id: number
+  readonly source: PollSource | null
+  readonly has_ballots: boolean
+}
+
+async function lockPoll(transaction: Transaction, slug: string): Promise<LockedPoll | undefined> {
+  const [row] = await transaction.query<LockedPoll>(
+    {
+      text: `SELECT p.id, p.source, EXISTS (SELECT FROM livetally.ballots b WHERE b.poll_id = p.id) AS has_ballots
+        FROM livetally.polls p WHERE p.slug = $1 FOR NO KEY UPDATE`,
+    },
+    [slug],
+  )
+  return row
+}
+
+interface SourceRow {
+  readonly name: string
+  readonly unfit: string | null
+  readonly has_column: boolean
+}
+
+const LOCK = "SELECT format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', $1::regclass) AS text"
+
+const SOURCE = {
+  text: `
+SELECT format('%I.%I', n.nspname, c.relname) AS name,
+  CASE WHEN n.nspname IN ('livetally', 'pg_catalog', 'information_schema') THEN 'it is not another program’s table'
+    WHEN c.relkind <> 'r' OR c.relpersistence = 't' THEN 'it is not an ordinary table'
+    WHEN c.relispartition OR c.relhassubclass THEN 'it is part of a partitioned or inherited table' END AS unfit,
+  EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped) AS has_column
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
+}
