@@ -25,7 +25,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: DRAIN
   life.release('loop monitor', () => loopDelay.stop())
   const shared = { life, loopDelayMs: loopDelay.currentMs, clock, log, metrics }
 
-  const database = await openPglite({ dataDir: config.dataDir, log })
+  const database = await openPglite({ dataDir: config.dataDir, log, holder: `Livetally, process ${process.pid}` })
   life.release('database', () => database.close())
   const bus = createMemoryBus({ now: clock.now })
 
