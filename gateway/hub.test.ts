@@ -54,7 +54,13 @@ function setup() {
   return { clock, hub, join, setSourceAt: (at: number | undefined) => (sourceAt = at) }
 }
 
-function snapshot(version: number, { poll = 'p', state = 'open' as 'open' | 'closed', epoch = 1 } = {}): Snapshot {
+interface Change {
+  readonly poll?: string
+  readonly state?: 'open' | 'closed'
+  readonly epoch?: number
+}
+
+function snapshot(version: number, { poll = 'p', state = 'open', epoch = 1 }: Change = {}): Snapshot {
   return {
     poll: { type: 'poll', poll, question: '?', options: [], state, resultsVisible: true, opensAt: null, closesAt: null },
     tally: { type: 'tally', poll, epoch, version, counts: {}, total: version, at: '2026-01-01T00:00:00.000Z' },

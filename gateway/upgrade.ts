@@ -78,7 +78,9 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     const polls = [...new Set(c.req.queries('poll') ?? [])]
     if (polls.length === 0) return problemResponse(400, 'bad-request', 'Say which poll: /ws?poll=cats-or-dogs')
     if (polls.length > MAX_POLLS) return problemResponse(400, 'bad-request', `One socket follows ${MAX_POLLS} polls at most.`)
-    const outcomes = await Promise.all(polls.map((poll) => (PollId.safeParse(poll).success ? feed.follow(poll) : 'unknown')))
+    const impossible = polls.find((poll) => !PollId.safeParse(poll).success)
+    if (impossible !== undefined) return refuseUnknown(c, impossible)
+    const outcomes = await Promise.all(polls.map((poll) => feed.follow(poll)))
     const unknown = polls.find((_, index) => outcomes[index] === 'unknown')
     if (unknown !== undefined) return refuseUnknown(c, unknown)
     if (outcomes.includes('unavailable')) {

@@ -40,7 +40,7 @@ const number = (name: string, text: string, least: number) => {
 const clients = number('clients', values.clients, 1)
 
 await using stack = new AsyncDisposableStack()
-const services = await provideServices(process.env, (service) => void stack.defer(() => service.stop()))
+const services = await provideServices(process.env, (service) => stack.defer(() => service.stop()))
 process.env['TEST_REDIS_URL'] = services.redis.url
 process.env['TEST_DATABASE_URL'] = services.postgres.url
 

@@ -1,8 +1,8 @@
 /** A rolling restart, for real: gateways behind HAProxy, an audience, a writer, and every gateway replaced in turn by SIGTERM. */
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { createVoter, startCluster } from '../support/cluster.ts'
@@ -115,10 +115,12 @@ function startCrowd(options: CrowdOptions) {
       else report.resolve(message.records)
     },
   )
-  const exited = once(child, 'exit').then(([code, signal]) => {
+  const exited = Promise.withResolvers<void>()
+  child.once('exit', (code, signal) => {
     const error = new Error(`the crowd ended (${code ?? signal})`)
     ready.reject(error)
     report.reject(error)
+    exited.resolve()
   })
   report.promise.catch(() => {}) // whoever waits for it is told; nobody may be
   return {
@@ -130,7 +132,7 @@ function startCrowd(options: CrowdOptions) {
     },
     async stop() {
       child.kill('SIGKILL')
-      await exited
+      await exited.promise
     },
   }
 }
@@ -140,16 +142,19 @@ function startTraffic(url: string) {
   const http: HttpRecord = { requests: 0, failures: [] }
   const pending = new Set<Promise<void>>()
   let votesAcknowledged = 0
-  const ask = (what: string, request: () => Promise<Response>) => {
+  const ask = async (what: string, request: () => Promise<Response>) => {
     http.requests += 1
-    const asked: Promise<void> = request()
-      .then(async (response) => {
-        await response.arrayBuffer()
-        if (response.status !== 200) http.failures.push(`${what}: ${response.status}`)
-        else if (what === 'vote') votesAcknowledged += 1
-      })
-      .catch((error: unknown) => void http.failures.push(`${what}: ${String(error)} ${String((error as Error).cause ?? '')}`))
-      .finally(() => pending.delete(asked))
+    try {
+      const response = await request()
+      await response.arrayBuffer()
+      if (response.status !== 200) http.failures.push(`${what}: ${response.status}`)
+      else if (what === 'vote') votesAcknowledged += 1
+    } catch (error) {
+      http.failures.push(`${what}: ${inspect(error)}`)
+    }
+  }
+  const start = (what: string, request: () => Promise<Response>) => {
+    const asked = ask(what, request).finally(() => pending.delete(asked))
     pending.add(asked)
   }
   const voter = createVoter(url, POLL)
@@ -157,9 +162,9 @@ function startTraffic(url: string) {
   const writing = setInterval(() => {
     // one voter who cannot decide: every vote is a new version
     const option = turn++ % 2 === 0 ? 'cats' : 'dogs'
-    ask('vote', async () => await (await voter).vote(url, option))
+    start('vote', async () => await (await voter).vote(url, option))
   }, WRITE_EVERY_MS)
-  const reading = setInterval(() => ask('read', () => fetch(`${url}/api/polls/${POLL}`)), READ_EVERY_MS)
+  const reading = setInterval(() => start('read', () => fetch(`${url}/api/polls/${POLL}`)), READ_EVERY_MS)
   return {
     async stop() {
       clearInterval(writing)

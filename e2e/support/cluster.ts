@@ -91,7 +91,7 @@ async function startService(entry: string, env: Readonly<Record<string, string>>
   const child = startChild({ entry, env })
   try {
     const { port } = await child.logged((line) => line.msg === 'listening')
-    const url = `http://127.0.0.1:${port}`
+    const url = `http://127.0.0.1:${Number(port)}`
     await child.answers(`${url}/ready`)
     return { child, url }
   } catch (error) {

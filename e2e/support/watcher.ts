@@ -62,7 +62,7 @@ export async function watch(url: string, polls: readonly string[], options: Clie
     get polls() {
       return frames.filter((frame) => frame.type === 'poll')
     },
-    until: until as Watcher['until'],
+    until,
     closed,
     close: () => socket.close(),
   }

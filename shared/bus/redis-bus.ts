@@ -147,7 +147,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
     async close() {
       clearInterval(ping)
       for (const redis of [commands, subscriber]) redis.removeAllListeners('close')
-      await Promise.allSettled([commands, subscriber].map((redis) => (redis.status === 'ready' ? redis.quit() : undefined)))
+      await Promise.allSettled([commands, subscriber].filter(({ status }) => status === 'ready').map((redis) => redis.quit()))
       commands.disconnect()
       subscriber.disconnect()
     },

@@ -14,6 +14,9 @@ test('every code a server sends may be put into a close frame', () => {
   const { abnormal, ...sent } = CloseCode
   assert.equal(abnormal, 1006)
   for (const code of Object.values(sent)) {
-    assert.ok((code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999), String(code))
+    assert.ok(
+      (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999),
+      String(code),
+    )
   }
 })
