@@ -21,7 +21,7 @@ export interface Poller {
 }
 
 export interface PollerOptions {
-  readonly store: Pick<TallyStore, 'readChanges' | 'known'>
+  readonly store: Pick<TallyStore, 'readChanges' | 'known'> & Partial<Pick<TallyStore, 'recordHistory'>>
   readonly bus: Pick<TallyBus, 'admit' | 'heartbeat'>
   readonly log: Log
   /** Milliseconds since the epoch. */
@@ -36,6 +36,7 @@ export interface PollerOptions {
 
 const ADVANCE_MS = 250
 const HEARTBEAT_MS = 1_000
+const RECORD_MS = 1_000
 /** Between reads at least, however often we are woken. */
 const READ_GAP_MS = 5
 /** Snapshots offered to the bus at a time, when all of them have to be. */
@@ -55,6 +56,7 @@ export function createPoller(options: PollerOptions): Poller {
   let nextReadAt = 0
   let nextAdvanceAt = 0
   let nextHeartbeatAt = 0
+  let nextRecordAt = 0
   /** Somebody woke us since the last read began. */
   let wanted = false
   let endPause: (() => void) | undefined
@@ -69,6 +71,10 @@ export function createPoller(options: PollerOptions): Poller {
       }
       for (const snapshot of await store.readChanges()) pending.set(snapshot.tally.poll, snapshot)
       lastReadAt = at
+      if (at >= nextRecordAt) {
+        nextRecordAt = at + RECORD_MS
+        await store.recordHistory?.()
+      }
     })
     nextReadAt = Math.max((lastReadAt ?? 0) + (wanted ? READ_GAP_MS : intervalMs), database.retryAt)
   }
@@ -140,6 +146,7 @@ export function createPoller(options: PollerOptions): Poller {
         if (now() >= publishing.retryAt) await publish((poll) => !offeredAt.has(poll))
         await pause(nextAt() - now(), signal)
       }
+      nextRecordAt = 0
       await read()
       await publish(() => true)
     },

@@ -143,6 +143,20 @@ export const tickets = livetally.table(
   (ticket) => [primaryKey({ columns: [ticket.pollId, ticket.voterId] })],
 )
 
+/** What each poll stood at, at the end of each second in which it changed. */
+export const history = livetally.table(
+  'history',
+  {
+    pollId: integer('poll_id').notNull(),
+    at: timestamp({ withTimezone: true }).notNull(),
+    epoch: integer().notNull(),
+    version: bigint({ mode: 'number' }).notNull(),
+    /** Rows per option, withdrawn options included. */
+    counts: jsonb().$type<Record<string, number>>().notNull(),
+  },
+  (sample) => [primaryKey({ columns: [sample.pollId, sample.at] })],
+)
+
 /** Which database these tables were last seen in; one row. A restored copy finds another one here and starts new epochs. */
 export const origin = livetally.table('origin', {
   id: integer().primaryKey().default(1),

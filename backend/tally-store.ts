@@ -1,6 +1,7 @@
 /** Tallies out of the database: whole, or only what changed since the last look (docs/adr/0011). */
 import type { Snapshot } from '../shared/protocol/frames.ts'
 import type { Database, Session } from './db.ts'
+import { recordHistory } from './history.ts'
 import { noteOrigin } from './origin.ts'
 import { CHANGED_AT_MS, POLL_JSON, allPolls, pollBySlug, pollsById } from './tally-queries.ts'
 import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
@@ -13,6 +14,8 @@ export interface TallyStore {
   readChanges(): Promise<Snapshot[]>
   /** Every poll as of the last `readChanges`, from memory. */
   known(): Snapshot[]
+  /** Notes what the polls that changed since the last call stand at, for their history. */
+  recordHistory(): Promise<void>
   /** One poll, fresh from the database. `revealed`: for somebody who has voted, to whom `after-vote` shows the counts. */
   read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
   /** All polls, fresh from the database. */
@@ -30,6 +33,8 @@ interface Standing {
 export function createTallyStore(database: Database): TallyStore {
   let session: Session | undefined
   let standings = new Map<number, Standing>()
+  /** Changed since the last sample of the history. */
+  const unrecorded = new Set<number>()
   /** What the last read saw of the running transactions; undefined before the first read. */
   let cursor: Cursor | undefined
 
@@ -91,7 +96,9 @@ export function createTallyStore(database: Database): TallyStore {
       const snapshot = snapshotOf(standing.poll, standing.counters.values())
       const same = !first && !toReload.has(id) && snapshot.tally.version === standing.snapshot.tally.version
       standing.snapshot = snapshot
-      if (!same) news.push(snapshot)
+      if (same) continue
+      news.push(snapshot)
+      if (!first) unrecorded.add(id)
     }
     return news
   }
@@ -107,6 +114,16 @@ export function createTallyStore(database: Database): TallyStore {
       }
     },
     known: () => [...standings.values()].map((standing) => standing.snapshot),
+    recordHistory: async () => {
+      const samples = [...unrecorded].flatMap((id) => {
+        const standing = standings.get(id)
+        if (standing === undefined) return []
+        const { poll, counters, snapshot } = standing
+        return [{ poll, counters: counters.values(), version: snapshot.tally.version }]
+      })
+      unrecorded.clear()
+      await recordHistory(database, samples)
+    },
     read: async (slug, options) => {
       const standing = await pollBySlug(database, slug)
       return standing === undefined ? undefined : snapshotOf(standing.poll, standing.counters, options?.revealed)

@@ -30,6 +30,13 @@ export interface Counter {
   readonly changedAt: number
 }
 
+/** Sums over the slots, whatever the poll offers. */
+export function countsOf(counters: Iterable<Counter>): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const { option, n } of counters) counts.set(option, (counts.get(option) ?? 0) + n)
+  return Object.fromEntries(counts)
+}
+
 /**
  * The frames of one poll from rows of one database snapshot.
  *

@@ -10,7 +10,7 @@ import type { Queryable } from '../db.ts'
 import { createPollStore } from '../poll-store.ts'
 import { createTallyStore } from '../tally-store.ts'
 import { repair, verify } from '../verify/verify.ts'
-import { adopt, release, suggestOptions } from './adopt.ts'
+import { adopt, createAdopted, release, suggestOptions } from './adopt.ts'
 
 const sql = (statement: string) => ({ text: statement })
 
@@ -152,6 +152,17 @@ onEachDatabase('adopting a table', (use, kind) => {
       await database.query(sql("SELECT tgname FROM pg_trigger WHERE tgrelid = 'kept'::regclass AND NOT tgisinternal")),
       [],
     )
+  })
+
+  test('creates a poll together with its source, or neither', async () => {
+    const { database } = use()
+    await database.query(sql("CREATE TABLE drinks AS SELECT 'a' AS drink"))
+    const poll = { slug: 'drinks', question: 'A or B?', options: LABELLED }
+    assert.equal((await createAdopted(database, poll, { table: 'drinks', optionColumn: 'food' })).kind, 'unknown-column')
+    assert.equal(await createPollStore(database).get('drinks'), undefined)
+    const created = await createAdopted(database, poll, { table: 'drinks', optionColumn: 'drink' })
+    assert.deepEqual(created.kind === 'created' && created.poll.source, { table: 'public.drinks', optionColumn: 'drink' })
+    assert.equal((await createAdopted(database, poll, { table: 'drinks', optionColumn: 'drink' })).kind, 'slug-taken')
   })
 
   if (kind === 'postgres') {

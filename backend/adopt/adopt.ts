@@ -1,6 +1,7 @@
 /** Counting a table that another program owns, as if it were ours: for good, or until it is released. */
 import { sqlState } from '../db-faults.ts'
 import type { Database, Queryable, Transaction } from '../db.ts'
+import { type CreateOutcome, type NewPoll, createPollStore } from '../poll-store.ts'
 import type { PollSource } from '../schema.ts'
 
 export interface AdoptRequest {
@@ -39,6 +40,29 @@ export async function adopt(database: Database, request: AdoptRequest): Promise<
   return await database.withTransaction(async (transaction) => await adoptFound(transaction, request.poll, found.source), {
     unhurried: true,
   })
+}
+
+/** Creates a poll that counts a table from its first moment; when the table cannot be adopted there is no poll either. */
+export async function createAdopted(
+  database: Database,
+  poll: NewPoll,
+  source: PollSource,
+): Promise<CreateOutcome | AdoptRefusal | { readonly kind: 'not-owner' }> {
+  const polls = createPollStore(database)
+  const found = await findSource(database, source)
+  if (found.kind !== 'found') return found
+  const created = await polls.create(poll)
+  if (created.kind !== 'created') return created
+  try {
+    const adopted = await adopt(database, { ...source, poll: poll.slug })
+    if (adopted.kind === 'adopted') return { kind: 'created', poll: (await polls.get(poll.slug)) ?? created.poll }
+    await polls.remove(poll.slug)
+    return adopted
+  } catch (error) {
+    await polls.remove(poll.slug)
+    if (sqlState(error) === '42501') return { kind: 'not-owner' }
+    throw error
+  }
 }
 
 /** Takes the triggers off the table. The poll stays, closed and empty, in a new epoch. */

@@ -1,0 +1,70 @@
+/** One-time tickets: whoever has one has one ballot, on whatever device. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Database } from './db.ts'
+
+export type IssueOutcome =
+  /** The tickets, which are nowhere else: only hashes of them are stored. */
+  | { readonly kind: 'issued'; readonly tickets: readonly string[] }
+  | { readonly kind: 'unknown-poll' }
+  /** The poll takes anyone with a cookie. */
+  | { readonly kind: 'no-tickets-here' }
+
+export interface TicketStore {
+  /** Adds `count` tickets to those the poll has. */
+  issue(poll: string, count: number): Promise<IssueOutcome>
+  /** Whether the ticket is one of the poll's. */
+  isGood(poll: string, ticket: string): Promise<boolean>
+  /** How many there are and how many have voted; undefined if there is no such poll. */
+  usage(poll: string): Promise<{ readonly issued: number; readonly used: number } | undefined>
+}
+
+export function createTicketStore(database: Database): TicketStore {
+  return {
+    issue: async (poll, count) => {
+      const [row] = await database.query<{ id: number; policy: string }>(POLL, [poll])
+      if (row === undefined) return { kind: 'unknown-poll' }
+      if (row.policy !== 'ticket') return { kind: 'no-tickets-here' }
+      const tickets = Array.from({ length: count }, () => randomBytes(16).toString('base64url'))
+      for (let i = 0; i < tickets.length; i += 10_000) {
+        const voters = tickets.slice(i, i + 10_000).map((ticket) => ticketVoter(poll, ticket))
+        await database.query(ISSUE, [row.id, `{${voters.join()}}`])
+      }
+      return { kind: 'issued', tickets }
+    },
+    isGood: async (poll, ticket) => (await database.query(IS_GOOD, [poll, ticketVoter(poll, ticket)])).length > 0,
+    usage: async (poll) => {
+      const [row] = await database.query<{ issued: string; used: string }>(USAGE, [poll])
+      return row === undefined ? undefined : { issued: Number(row.issued), used: Number(row.used) }
+    },
+  }
+}
+
+/**
+ * The voter id a ticket stands for: 122 bits of a hash as a UUIDv8 (RFC 9562 §5.8), from which the ticket cannot be found again, as it
+ * has 128 random bits itself. Casting with it votes for the ticket; the ballot box lets no others into a ticket poll.
+ */
+export function ticketVoter(poll: string, ticket: string): string {
+  const hash = createHash('sha256').update(`livetally ticket\0${poll}\0${ticket}`).digest().subarray(0, 16)
+  hash[6] = 0x80 | ((hash[6] ?? 0) & 0x0f)
+  hash[8] = 0x80 | ((hash[8] ?? 0) & 0x3f)
+  return hash.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+const POLL = { name: 'ticket poll', text: 'SELECT id, policy FROM livetally.polls WHERE slug = $1' }
+
+const ISSUE = {
+  name: 'issue tickets',
+  text: 'INSERT INTO livetally.tickets (poll_id, voter_id) SELECT $1, v FROM unnest($2::uuid[]) v ORDER BY v',
+}
+
+const IS_GOOD = {
+  name: 'is good ticket',
+  text: `SELECT FROM livetally.tickets t JOIN livetally.polls p ON p.id = t.poll_id WHERE p.slug = $1 AND t.voter_id = $2`,
+}
+
+const USAGE = {
+  name: 'ticket usage',
+  text: `SELECT count(t.voter_id) AS issued, count(b.voter_id) AS used
+FROM livetally.polls p LEFT JOIN livetally.tickets t ON t.poll_id = p.id
+LEFT JOIN livetally.ballots b ON b.poll_id = t.poll_id AND b.voter_id = t.voter_id WHERE p.slug = $1 GROUP BY p.id`,
+}
