@@ -14,8 +14,13 @@ export async function missingEngine(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return 'the deploy tests need root'
   const version = await docker('version', '--format', '{{.Server.Version}}').catch(() => '')
   if (version === '') return 'the deploy tests need a running Docker engine'
-  const compose = await docker('compose', 'version').catch(() => '')
-  return compose === '' ? 'the deploy tests need Docker Compose v2' : undefined
+  for (const [plugin, name] of [
+    ['compose', 'Compose v2'],
+    ['buildx', 'Buildx'],
+  ] as const) {
+    if ((await docker(plugin, 'version').catch(() => '')) === '') return `the deploy tests need Docker ${name}`
+  }
+  return undefined
 }
 
 /** Traefik where its image can be had, else HAProxy: the same probes, the same gateways. */

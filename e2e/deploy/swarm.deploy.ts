@@ -25,7 +25,7 @@ describe('Swarm', { timeout: 1_200_000 }, async () => {
 
   before(async () => {
     await Promise.all([buildImage(OLD), buildImage(NEW)])
-    await run('docker', ['build', '--quiet', '--tag', BROKEN, '-'], { cwd: ROOT, input: brokenImage() })
+    await run('docker', ['buildx', 'build', '--load', '--quiet', '--tag', BROKEN, '-'], { cwd: ROOT, input: brokenImage() })
     if (!foundActive) await docker('swarm', 'init', '--advertise-addr', '127.0.0.1')
     assert.equal(
       await docker('stack', 'services', '--quiet', STACK).catch(() => ''),
