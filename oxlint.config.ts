@@ -15,7 +15,7 @@ interface Pattern {
 
 /** Each vendor has one door: these files import it, and nobody else does. */
 const DOORS = {
-  ioredis: ['shared/bus/redis-bus.ts'],
+  ioredis: ['shared/bus/redis-bus.ts', 'backend/ingest/vote-list.ts'],
   ws: ['gateway/upgrade.ts', 'gateway/connection.ts'],
   'p-retry': ['shared/lifecycle/retry.ts', 'gateway/forward.ts'],
   pg: ['backend/db.ts', 'backend/pool.ts', 'backend/migrate.ts'],

@@ -1,6 +1,7 @@
 /** One-time tickets: whoever has one has one ballot, on whatever device. */
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Database } from './db.ts'
+import { hashedUuid } from './hashed-uuid.ts'
 
 export type IssueOutcome =
   /** The tickets, which are nowhere else: only hashes of them are stored. */
@@ -40,14 +41,11 @@ export function createTicketStore(database: Database): TicketStore {
 }
 
 /**
- * The voter id a ticket stands for: 122 bits of a hash as a UUIDv8 (RFC 9562 §5.8), from which the ticket cannot be found again, as it
+ * The voter id a ticket stands for: a hash, from which the ticket cannot be found again, as it
  * has 128 random bits itself. Casting with it votes for the ticket; the ballot box lets no others into a ticket poll.
  */
 export function ticketVoter(poll: string, ticket: string): string {
-  const hash = createHash('sha256').update(`livetally ticket\0${poll}\0${ticket}`).digest().subarray(0, 16)
-  hash[6] = 0x80 | ((hash[6] ?? 0) & 0x0f)
-  hash[8] = 0x80 | ((hash[8] ?? 0) & 0x3f)
-  return hash.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+  return hashedUuid('livetally ticket', poll, ticket)
 }
 
 const POLL = { name: 'ticket poll', text: 'SELECT id, policy FROM livetally.polls WHERE slug = $1' }

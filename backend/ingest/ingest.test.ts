@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Redis } from 'ioredis'
+import { testRedis } from '../../e2e/support/test-redis.ts'
+import { type BallotBox, VoteUnconfirmed, createBallotBox } from '../ballot-box.ts'
+import { onEachDatabase } from '../databases-under-test.ts'
+import { createTallyStore } from '../tally-store.ts'
+import { ingest, ingestedVoter } from './ingest.ts'
+import { type VoteList, connectVoteList } from './vote-list.ts'
+
+/** An entry as the vote page of Docker's example voting app pushes it. */
+const entry = (voter: string, vote: string) => JSON.stringify({ voter_id: voter, vote })
+
+onEachDatabase('taking votes from a list', (use, kind) => {
+  const scene = async (t: { after(work: () => Promise<void>): void }) => {
+    const { database, log, createPoll } = use()
+    const server = testRedis()
+    const redis = new Redis(server.url, { maxRetriesPerRequest: 1 })
+    const list = `${server.namespace}-votes`
+    const { slug: poll } = await createPoll({
+      options: [
+        { id: 'a', label: 'Cats' },
+        { id: 'b', label: 'Dogs' },
+      ],
+    })
+    const ballotBox = createBallotBox({ database, log, now: Date.now })
+    const store = createTallyStore(database)
+    t.after(async () => {
+      redis.disconnect()
+      await ballotBox.drain()
+      await store.close()
+      await server.forget()
+    })
+    const connect = () => connectVoteList({ url: server.url, namespace: server.namespace, list })
+    return {
+      redis,
+      list,
+      poll,
+      ballotBox,
+      connect,
+      rejected: () => redis.lrange(`${server.namespace}:ingest:${list}:rejected`, 0, -1),
+      /** Works until the list is empty and nobody holds anything of it. */
+      drainList: async (votes: VoteList, box: Pick<BallotBox, 'cast'> = ballotBox) => {
+        const stop = new AbortController()
+        const work = ingest({ list: votes, ballotBox: box, poll, log, now: Date.now, batchMax: 50 }, stop.signal)
+        const left = async () =>
+          (await redis.keys(`${server.namespace}*votes`)).length +
+          (await redis.keys(`${server.namespace}*taken:*`)).filter((key) => !key.endsWith(':alive')).length
+        while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+        stop.abort()
+        await work
+      },
+      counts: async () => (await store.read(poll))?.tally.counts,
+    }
+  }
+
+  test("counts the example app's entries in order, the last vote of a voter standing", async (t) => {
+    const { redis, list, connect, drainList, counts, rejected } = await scene(t)
+    const votes = await connect()
+    for (let i = 0; i < 120; i++) await redis.rpush(list, entry(`voter-${i}`, i % 3 === 0 ? 'b' : 'a'))
+    await redis.rpush(list, entry('voter-0', 'a'), entry('voter-1', 'b'))
+    await drainList(votes)
+    assert.deepEqual(await counts(), { a: 80, b: 40 })
+    await votes.close()
+    assert.deepEqual(await rejected(), [])
+  })
+
+  test('keeps aside what is no vote, and goes on', async (t) => {
+    const { redis, list, connect, drainList, counts, rejected } = await scene(t)
+    const votes = await connect()
+    const odd = ['not JSON', '{"voter_id":7,"vote":"a"}', '[]', entry('x', 'nonsense'), entry('y', '\0')]
+    await redis.rpush(list, ...odd.slice(0, 2), entry('good', 'a'), ...odd.slice(2))
+    await drainList(votes)
+    assert.deepEqual(await counts(), { a: 1, b: 0 })
+    assert.deepEqual((await rejected()).toSorted(), odd.toSorted())
+    await votes.close()
+  })
+
+  test('tries again what could not be confirmed, and what was turned away for the moment', async (t) => {
+    const { redis, list, connect, drainList, counts, ballotBox } = await scene(t)
+    const votes = await connect()
+    let casts = 0
+    const moody: Pick<BallotBox, 'cast'> = {
+      cast: async (vote) => {
+        casts++
+        if (casts === 1) throw new VoteUnconfirmed('who knows')
+        if (casts < 8) return { kind: 'overloaded', retryAfterMs: 5 }
+        return await ballotBox.cast(vote)
+      },
+    }
+    await redis.rpush(list, entry('one', 'a'), entry('two', 'b'))
+    await drainList(votes, moody)
+    assert.deepEqual(await counts(), { a: 1, b: 1 })
+    await votes.close()
+  })
+
+  test('hands what a consumer held to the next when it leaves, at the front and in order', async (t) => {
+    const { redis, list, connect, drainList, counts } = await scene(t)
+    const [first, second] = [await connect(), await connect()]
+    await redis.rpush(list, entry('one', 'a'), entry('two', 'a'), entry('three', 'b'))
+    assert.equal((await first.take(2)).length, 2)
+    await first.close()
+    assert.deepEqual(
+      (await redis.lrange(list, 0, -1)).map((text) => JSON.parse(text).voter_id),
+      ['one', 'two', 'three'],
+    )
+    await drainList(second)
+    assert.deepEqual(await counts(), { a: 2, b: 1 })
+    await second.close()
+  })
+
+  test('recovers what a consumer held that died', async (t) => {
+    const { redis, list, connect, drainList, counts } = await scene(t)
+    const dead = await connect()
+    await redis.rpush(list, entry('one', 'a'))
+    assert.equal((await dead.take(10)).length, 1)
+    // its sign of life runs out, as it does ten seconds after a crash
+    for (const key of await redis.keys('*:alive')) if (key.includes(list)) await redis.del(key)
+    const heir = await connect()
+    await drainList(heir)
+    assert.deepEqual(await counts(), { a: 1, b: 0 })
+    await heir.close()
+    await dead.close()
+  })
+
+  if (kind === 'pglite') return
+  test('gives every voter of the other program one id', () => {
+    assert.equal(ingestedVoter('1f3b'), ingestedVoter('1f3b'))
+    assert.notEqual(ingestedVoter('1f3b'), ingestedVoter('1f3c'))
+    assert.match(ingestedVoter('1f3b'), /^[0-9a-f-]{36}$/)
+  })
+})
