@@ -4,7 +4,7 @@ import { createTestDatabase } from './test-database.ts'
 import { testRedis } from './test-redis.ts'
 
 export const ADMIN_TOKEN = 'an-admin-token-for-tests'
-const COOKIE_SECRET = 'a-cookie-secret-for-tests'
+export const COOKIE_SECRET = 'a-cookie-secret-for-tests'
 
 /** A service process and where it listens. */
 export interface Running {
