@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { launchChromium, openPage } from './chromium.ts'
+import { startInstance, type Instance } from './instance.ts'
+
+const OPTIONS = [
+  { id: 'cats', label: 'Cats' },
+  { id: 'dogs', label: 'Dogs' },
+]
+const UNREACHABLE = /Failed to load resource|WebSocket connection|ERR_/
+
+let browser: Browser
+let instance: Instance
+before(async () => {
+  ;[browser, instance] = await Promise.all([launchChromium(), startInstance()])
+})
+after(() => Promise.all([browser.close(), instance[Symbol.asyncDispose]()]))
+
+const receipt = (page: Page, text: string) => page.locator('#receipt', { hasText: text }).waitFor()
+const badge = (page: Page, text: string | RegExp) => page.locator('live-tally .badge', { hasText: text }).waitFor()
+const row = (page: Page, label: string, numbers: RegExp) =>
+  page.locator('live-tally li', { hasText: label }).filter({ hasText: numbers }).waitFor()
+
+async function open(t: Parameters<typeof openPage>[0], poll: string, options?: Parameters<typeof openPage>[2]): Promise<Page> {
+  const page = await openPage(t, browser, options)
+  await page.goto(`${instance.url}/p/${poll}`)
+  await badge(page, 'live')
+  return page
+}
+
+test('a vote in one browser moves the bars in another', async (t) => {
+  await instance.create({ poll: 'two', question: 'Two browsers?', options: OPTIONS })
+  const [one, other] = await Promise.all([open(t, 'two'), open(t, 'two')])
+  await other.getByText('No votes yet').first().waitFor()
+  await one.getByRole('button', { name: 'Cats' }).click()
+  await receipt(one, 'Your vote for Cats is counted.')
+  await row(other, 'Cats', /100%\s+1 vote/)
+  await other.getByRole('button', { name: 'Dogs' }).click()
+  await row(one, 'Cats', /50%\s+1 vote/)
+})
+
+test('a change of mind moves the vote, and a reload keeps the choice', async (t) => {
+  await instance.create({ poll: 'mind', question: 'Changed?', options: OPTIONS })
+  const page = await open(t, 'mind')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await row(page, 'Cats', /0%\s+0 votes/)
+  await page.reload()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  assert.equal(await page.getByRole('button', { name: 'Dogs' }).getAttribute('aria-pressed'), 'true')
+})
+
+test('where ballots stand for good, the second tap is answered with the first', async (t) => {
+  await instance.create({ poll: 'once', question: 'Once?', options: OPTIONS, changeAllowed: false })
+  const page = await open(t, 'once', { expected: /409/ })
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, 'It cannot be changed.')
+  assert.ok(await page.getByRole('button', { name: 'Dogs' }).isDisabled())
+  assert.equal(await page.getByRole('button', { name: 'Cats' }).getAttribute('aria-pressed'), 'true')
+})
+
+test('closed while someone looks at it: said at once, and no tap is taken', async (t) => {
+  await instance.create({ poll: 'closing', question: 'Closing?', options: OPTIONS })
+  const page = await open(t, 'closing')
+  await instance.edit('closing', { state: 'closed' })
+  await page.getByText('This poll is closed.').waitFor()
+  assert.ok(await page.getByRole('button', { name: 'Cats' }).isDisabled())
+  await instance.edit('closing', { state: 'open' })
+  await page.locator('button.choice:enabled').first().waitFor()
+})
+
+test('counts shown after voting only: nothing before, bars after', async (t) => {
+  await instance.create({ poll: 'secret', question: 'Secret?', options: OPTIONS, visibility: 'after-vote' })
+  await instance.vote('secret', 'cats', 'dogs', 'dogs')
+  const page = await open(t, 'secret')
+  await page.getByText('3 votes so far. Results are shown later.').first().waitFor()
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await row(page, 'Dogs', /75%\s+3 votes/)
+})
+
+test('server restarted under the page: never blank, never stale numbers shown as live, the tap kept until it is counted', async (t) => {
+  await instance.create({ poll: 'restart', question: 'Restarted?', options: OPTIONS })
+  await instance.vote('restart', 'cats', 'cats', 'dogs')
+  const page = await open(t, 'restart', { expected: UNREACHABLE })
+  await row(page, 'Cats', /67%/)
+  await page.evaluate(() => {
+    const watched = { blanks: 0, badges: [] as string[] }
+    Object.assign(globalThis, { watched })
+    setInterval(() => {
+      const root = document.querySelector('live-tally')?.shadowRoot
+      if (root?.querySelectorAll('.row').length !== 2) watched.blanks++
+      const text = root?.querySelector('.badge')?.textContent ?? ''
+      if (watched.badges.at(-1) !== text) watched.badges.push(text)
+    }, 20)
+  })
+  await instance.stop()
+  await badge(page, /^reconnecting · as of \d\d:\d\d:\d\d$/)
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, 'Your vote for Dogs is kept and sent again until it is counted.')
+  await instance.start()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await badge(page, /^live$/)
+  await row(page, 'Dogs', /50%\s+2 votes/)
+  const watched = await page.evaluate(() => (globalThis as unknown as { watched: { blanks: number; badges: string[] } }).watched)
+  assert.equal(watched.blanks, 0)
+  assert.deepEqual(
+    watched.badges.map((text) => text.replace(/ · .*/, '')),
+    ['live', 'reconnecting', 'live'],
+  )
+})
+
+test('offline and back: the tap waits, survives a reload, and is counted', async (t) => {
+  await instance.create({ poll: 'offline', question: 'Offline?', options: OPTIONS })
+  const page = await open(t, 'offline', { expected: UNREACHABLE })
+  await page.context().setOffline(true)
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'is kept and sent again')
+  await page.context().setOffline(false)
+  await receipt(page, 'Your vote for Cats is counted.')
+  await page.evaluate(() => sessionStorage.setItem('livetally:offline', 'dogs'))
+  await page.reload()
+  await receipt(page, 'Your vote for Dogs is counted.')
+})
+
+test('no such poll is said, not spun on', async (t) => {
+  const page = await openPage(t, browser, { expected: /404/ })
+  await page.goto(`${instance.url}/p/nowhere`)
+  await page.getByText('There is no such poll.').waitFor()
+})
+
+test('a German reader gets German', async (t) => {
+  await instance.create({ poll: 'sprache', question: 'Sprache?', options: OPTIONS })
+  const page = await open(t, 'sprache', { locale: 'de-AT' })
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Deine Stimme für Cats zählt.')
+  assert.equal(await page.locator('html').getAttribute('lang'), 'de')
+})
+
+test('paused numbers stand still and say so, until resumed', async (t) => {
+  await instance.create({ poll: 'pause', question: 'Pause?', options: OPTIONS })
+  await instance.vote('pause', 'cats')
+  const page = await open(t, 'pause')
+  await page.getByRole('button', { name: 'Pause updates' }).click()
+  await badge(page, /^paused · as of/)
+  await instance.vote('pause', 'dogs')
+  const other = await open(t, 'pause')
+  await row(other, 'Dogs', /50%/)
+  await row(page, 'Cats', /100%/)
+  await page.getByRole('button', { name: 'Resume updates' }).click()
+  await row(page, 'Dogs', /50%/)
+})
