@@ -37,7 +37,7 @@ ul { list-style: none; display: grid; gap: var(--_gap) }
 :host(:dir(rtl)) .bar { transform: translateX(calc((1 - var(--_share)) * 100%)) }
 .is-moving .bar { transition: transform var(--live-tally-speed, 350ms) cubic-bezier(0.2, 0.7, 0.2, 1) }
 .bar.empty { visibility: hidden }
-.none { color: var(--_muted); font-size: 1.1em; padding-block-end: 0.2em }
+.none { color: var(--_muted); font-size: 1.1em; margin-block-end: var(--_gap) }
 .foot { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4em 0.9em; margin-block-start: var(--_gap); color: var(--_muted) }
 .badge { display: inline-flex; align-items: center; gap: 0.45em; margin-inline-start: auto; white-space: nowrap }
 .badge::before { content: ''; inline-size: 0.6em; block-size: 0.6em; border-radius: 50%; border: 0.14em solid currentcolor; box-sizing: border-box }

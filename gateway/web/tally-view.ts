@@ -76,7 +76,7 @@ export function createTallyView({ root, messages, plain, onPause }: TallyViewOpt
       none.textContent = bars.kind === 'hidden' ? messages.tally.hidden(votes) : messages.tally.noVotes
       none.hidden = bars.kind === 'bars'
       list.hidden = bars.kind === 'hidden'
-      pause.hidden = poll.state !== 'open'
+      pause.hidden = poll.state !== 'open' || bars.kind !== 'bars'
       total.textContent = bars.kind === 'bars' ? votes : ''
       const percent = (bar: Bar) => percents[bars.decimals]?.format(bar.percent / 100) ?? ''
       for (const [index, bar] of bars.bars.entries())
