@@ -36,19 +36,11 @@ export function docker(...args: readonly string[]): Promise<string> {
 /** Builds the project's image under a tag, as a deploy of that version would. */
 export async function buildImage(tag: string): Promise<void> {
   const base = process.env['BASE_IMAGE']
-  const args = base === undefined ? [] : ['--build-arg', `BASE_IMAGE=${base}`]
-  await docker(
-    'build',
-    '--quiet',
-    '--file',
-    'infra/images/Dockerfile',
+  const buildArgs = [`VERSION=${tag}`, ...(base === undefined ? [] : [`BASE_IMAGE=${base}`])].flatMap((arg) => [
     '--build-arg',
-    `VERSION=${tag}`,
-    '--tag',
-    tag,
-    ...args,
-    '.',
-  )
+    arg,
+  ])
+  await docker('buildx', 'build', '--load', '--quiet', '--file', 'infra/images/Dockerfile', ...buildArgs, '--tag', tag, '.')
 }
 
 /** The ids of the running containers that have a label, such as `com.docker.swarm.service.name=livetally_gateway`. */

@@ -35,15 +35,8 @@ describe('Swarm', { timeout: 1_200_000 }, async () => {
     await docker('node', 'update', '--label-add', 'livetally.data=true', await docker('node', 'ls', '--quiet'))
     const created = await run('infra/swarm/create-secrets', [], { cwd: ROOT })
     const files = ['infra/swarm/stack.yml', ...(balancer === 'traefik' ? [] : ['infra/haproxy/stack.yml'])]
-    const deploy = [
-      'stack',
-      'deploy',
-      '--detach=true',
-      '--resolve-image',
-      'never',
-      ...files.flatMap((file) => ['--compose-file', file]),
-    ]
-    await run('docker', [...deploy, STACK], { cwd: ROOT, env })
+    const stackFiles = files.flatMap((file) => ['--compose-file', file])
+    await run('docker', ['stack', 'deploy', '--resolve-image', 'never', ...stackFiles, STACK], { cwd: ROOT, env })
     await untilServed(url, 120_000)
     await untilReplicas('backend', 2)
     await untilReplicas('gateway', 3)

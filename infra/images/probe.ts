@@ -1,7 +1,7 @@
 /** Asks the service in this container whether Docker should keep it: exit code 0 when `/health` answers 200, 1 otherwise. */
 import { get } from 'node:http'
 
-const TIMEOUT_MS = 3_000
+const TIMEOUT_MS = 12_000
 
 const request = get({ host: '127.0.0.1', port: process.env['PORT'] ?? 8080, path: '/health', timeout: TIMEOUT_MS }, (answer) => {
   answer.resume()

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { MIN_SECRET_LENGTH } from '../../backend/config.ts'
-import { edgeVariables } from '../../gateway/config.ts'
+import { edgeConfig, edgeVariables } from '../../gateway/config.ts'
 import { integer, port, secretText, text, type Variable } from '../../shared/config/env.ts'
 import { loadVariables, type Host } from '../../shared/config/load.ts'
 import { hostVariable, logLevelVariable } from '../../shared/config/service-variables.ts'
@@ -47,7 +47,7 @@ export function loadStandaloneConfig(host: Host) {
     adminToken: () => secret('admin-token', env.ADMIN_TOKEN),
     adminTokenFile: env.ADMIN_TOKEN === undefined ? join(dataDir, 'admin-token') : undefined,
     cookieSecret: () => secret('cookie-secret', env.COOKIE_SECRET),
-    edge: { allowedOrigins: env.ALLOWED_ORIGINS, trustedProxies: env.TRUST_PROXY, maxSockets: env.MAX_SOCKETS },
+    edge: edgeConfig(env),
     logLevel: env.LOG_LEVEL,
     simulatedVoters: simulatedVoters(host),
   })
