@@ -1,4 +1,5 @@
 /** The edge over HTTP: probes, sockets, pages, and `/api` on its way to a backend. */
+import type { IncomingMessage } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
@@ -17,8 +18,6 @@ import { qrCodeSvg } from './qr-code.ts'
 export interface AppOptions {
   readonly probes: Probes
   readonly api: Api
-  /** Handles `GET /ws`. */
-  readonly upgrade: (c: Context) => Promise<Response>
   readonly pages: Pages
   readonly readPeer: (request: PeerRequest) => Peer
   readonly isOriginAllowed: (request: RequestOrigin) => boolean
@@ -50,7 +49,10 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.get('/health', (c) => answer(c, probes.health()))
 
   app.use(requestId())
-  app.get('/ws', (c) => options.upgrade(c))
+  // upgrades never come this far: the server hands them to upgrade.ts
+  app.get('/ws', () =>
+    problemResponse(426, 'bad-request', 'This address speaks WebSocket only.', { upgrade: 'websocket', connection: 'upgrade' }),
+  )
 
   app.use(async (c, next) => {
     const startedAt = performance.now()
@@ -80,8 +82,8 @@ export function createApp(options: AppOptions): Hono<Env> {
   const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
   app.use('/api/*', bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }))
   const toApi = async (c: Context<Env>) => {
-    const peer = options.readPeer(peerRequest(c))
-    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(c, peer))) {
+    const peer = options.readPeer(peerRequest(c.env.incoming))
+    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(c.env.incoming, peer))) {
       return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
     }
     return await options.api(asSeenByTheEdge(c, peer))
@@ -99,7 +101,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.get('/p/:poll/qr.svg', (c) => {
     const poll = PollId.safeParse(c.req.param('poll'))
     if (!poll.success) return notFound(c)
-    const { origin } = options.readPeer(peerRequest(c))
+    const { origin } = options.readPeer(peerRequest(c.env.incoming))
     return c.body(qrCodeSvg(`${origin}/p/${poll.data}`), 200, { 'content-type': 'image/svg+xml', 'cache-control': 'no-cache' })
   })
   app.get('/assets/*', (c) => serve(c.req.path)(c))
@@ -134,11 +136,19 @@ function notFound(c: Context): Response {
   return problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`)
 }
 
-/** What the readers of addresses and origins need of a request. */
-export function peerRequest(c: Context<Env>): PeerRequest {
-  return { remoteAddress: c.env.incoming.socket.remoteAddress ?? '', header: (name) => c.req.header(name) }
+/** What the reader of addresses needs of a request. */
+export function peerRequest(request: IncomingMessage): PeerRequest {
+  return {
+    remoteAddress: request.socket.remoteAddress ?? '',
+    header(name) {
+      const value = request.headers[name]
+      return typeof value === 'object' ? value.join(', ') : value
+    },
+  }
 }
 
-export function requestOrigin(c: Context, peer: Peer): RequestOrigin {
-  return { origin: c.req.header('origin'), fetchSite: c.req.header('sec-fetch-site'), self: peer.origin }
+/** What the check of origins needs of it. */
+export function requestOrigin(request: IncomingMessage, peer: Peer): RequestOrigin {
+  const { header } = peerRequest(request)
+  return { origin: header('origin'), fetchSite: header('sec-fetch-site'), self: peer.origin }
 }

@@ -1,5 +1,5 @@
 /** The gateway's environment. */
-import { integer, list, port, url, type Variable } from '../shared/config/env.ts'
+import { integer, list, port, url, type Values, type Variable } from '../shared/config/env.ts'
 import { loadVariables, type Host } from '../shared/config/load.ts'
 import {
   drainVariables,
@@ -24,6 +24,21 @@ export const edgeVariables = {
     description: 'proxies whose X-Forwarded-* are believed: addresses, CIDR ranges, loopback, private',
   },
   MAX_SOCKETS: { schema: integer(1, 1_000_000), fallback: '20000', description: 'open WebSockets per process; more get 503' },
+  MAX_SOCKETS_PER_ADDRESS: {
+    schema: integer(1, 1_000_000),
+    fallback: '20000',
+    description: 'open WebSockets from one address; more get 429; a hall on one Wi-Fi is one address',
+  },
+  HANDSHAKES_PER_SECOND: {
+    schema: integer(1, 1_000_000),
+    fallback: '5000',
+    description: 'new WebSockets a second per process, four seconds at once; more get 503',
+  },
+  SLOW_CLIENT_MS: {
+    schema: integer(100, 600_000),
+    fallback: '10000',
+    description: 'how long a socket may leave its bytes or a ping unanswered before it is closed with 1013',
+  },
 } satisfies Record<string, Variable<unknown>>
 
 const variables = {
@@ -45,6 +60,9 @@ export interface EdgeConfig {
   readonly allowedOrigins: readonly string[]
   readonly trustedProxies: readonly string[]
   readonly maxSockets: number
+  readonly maxSocketsPerAddress: number
+  readonly handshakesPerSecond: number
+  readonly slowClientMs: number
 }
 
 /** Durations of leaving, in ms. */
@@ -52,6 +70,17 @@ export interface DrainConfig {
   readonly noticeMs: number
   readonly spreadMs: number
   readonly deadlineMs: number
+}
+
+export function edgeConfig(env: Values<typeof edgeVariables>): EdgeConfig {
+  return {
+    allowedOrigins: env.ALLOWED_ORIGINS,
+    trustedProxies: env.TRUST_PROXY,
+    maxSockets: env.MAX_SOCKETS,
+    maxSocketsPerAddress: env.MAX_SOCKETS_PER_ADDRESS,
+    handshakesPerSecond: env.HANDSHAKES_PER_SECOND,
+    slowClientMs: env.SLOW_CLIENT_MS,
+  }
 }
 
 export type GatewayConfig = ReturnType<typeof loadGatewayConfig>
@@ -65,11 +94,7 @@ export function loadGatewayConfig(host: Host) {
     redisUrl: env.REDIS_URL,
     redisNamespace: env.REDIS_NAMESPACE,
     backendUrls: env.BACKEND_URL,
-    edge: {
-      allowedOrigins: env.ALLOWED_ORIGINS,
-      trustedProxies: env.TRUST_PROXY,
-      maxSockets: env.MAX_SOCKETS,
-    } satisfies EdgeConfig,
+    edge: edgeConfig(env),
     logLevel: env.LOG_LEVEL,
     drain: {
       noticeMs: env.DRAIN_NOTICE_MS,

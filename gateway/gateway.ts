@@ -2,7 +2,6 @@
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
-import type { Context } from 'hono'
 import type { TallyBus } from '../shared/bus/tally-bus.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
 import type { Stage } from '../shared/lifecycle/drain.ts'
@@ -14,6 +13,7 @@ import { Snapshot } from '../shared/protocol/frames.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
 import { createApp, peerRequest, requestOrigin } from './app.ts'
+import { createAdmission } from './admission.ts'
 import { createPeerReader } from './client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
 import type { Api } from './forward.ts'
@@ -22,7 +22,7 @@ import { createHub } from './hub.ts'
 import { createOriginCheck } from './origin.ts'
 import { loadPages } from './pages.ts'
 import { createTallyFeed } from './tally-feed.ts'
-import { createSocketServer, createUpgrade } from './upgrade.ts'
+import { createUpgrade } from './upgrade.ts'
 
 export interface GatewayOptions {
   readonly life: ServiceContext
@@ -44,7 +44,7 @@ export interface Gateway {
   readonly stages: readonly Stage[]
 }
 
-const TICK_MS = 1_000
+const TICK_MS = 100
 /** Beyond the spread: for the closing handshakes of the last sockets. */
 const GOODBYE_MARGIN_MS = 2_000
 
@@ -55,8 +55,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { life, bus, api, edge, clock, log, metrics } = options
   const now = () => clock.now()
 
-  const sent = metrics.counter('livetally_frames_sent_total', 'WebSocket frames written.')
-  const hub = createHub({ clock, sourceAt: () => feed.sourceAt, onSent: (frames) => sent.add(frames) })
+  const sent = metrics.counter('livetally_socket_writes_total', 'Writes of tallies to sockets.')
+  const hub = createHub({
+    clock,
+    sourceAt: () => feed.sourceAt,
+    slowMs: edge.slowClientMs,
+    onSent: (sockets) => sent.add(sockets),
+  })
   const feed = createTallyFeed({ bus, hub, ask: (poll) => askForPoll(api, poll), clock, log })
   metrics.gauge('livetally_sockets', 'Open WebSockets.', () => hub.size)
   metrics.gauge('livetally_draining', '1 while the process is leaving.', () => (life.phase.current === 'draining' ? 1 : 0))
@@ -67,8 +72,16 @@ export function createGateway(options: GatewayOptions): Gateway {
   const upgrade = createUpgrade({
     hub,
     feed,
-    isOriginAllowed: (c: Context) => isOriginAllowed(requestOrigin(c, readPeer(peerRequest(c)))),
-    maxSockets: edge.maxSockets,
+    admission: createAdmission({
+      maxSockets: edge.maxSockets,
+      maxPerAddress: edge.maxSocketsPerAddress,
+      handshakesPerSecond: edge.handshakesPerSecond,
+      now,
+    }),
+    inspect(request) {
+      const peer = readPeer(peerRequest(request))
+      return { address: peer.address, isOriginAllowed: isOriginAllowed(requestOrigin(request, peer)) }
+    },
     now,
     onClosed: (code) => closes.add(1, { code: String(code) }),
   })
@@ -90,19 +103,14 @@ export function createGateway(options: GatewayOptions): Gateway {
   const app = createApp({
     probes,
     api,
-    upgrade: upgrade.handle,
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,
     log,
     onAnswered: (method, status, seconds) => answered.observe(seconds, { method, status: String(status) }),
   })
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    hostname: DEFAULT_HOSTNAME,
-    serverOptions: SERVER_OPTIONS,
-    websocket: { server: createSocketServer() },
-  }) as Server
+  const server = createAdaptorServer({ fetch: app.fetch, hostname: DEFAULT_HOSTNAME, serverOptions: SERVER_OPTIONS }) as Server
+  server.on('upgrade', upgrade.handle)
   const http = createHttpDrain(server)
 
   const loops = new AbortController()

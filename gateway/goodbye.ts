@@ -4,6 +4,7 @@ import type { DrainFrame } from '../shared/protocol/frames.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
 import { evenSpread, pace } from '../shared/lifecycle/pace.ts'
 import type { Hub } from './hub.ts'
+import { wireFrame } from './wire-frame.ts'
 
 export interface GoodbyeOptions {
   readonly hub: Hub
@@ -35,9 +36,9 @@ export async function sayGoodbye({ hub, spreadMs, clock, random, signal }: Goodb
   const overlapMs = Math.min(OVERLAP_MS, spreadMs * OVERLAP_SHARE)
   const announceMs = evenSpread(leaving.length, spreadMs - overlapMs, random)
   const closeMs = announceMs.map((dueMs) => dueMs + overlapMs)
-  const announcement = JSON.stringify({ type: 'drain', closeAfterMs: Math.round(overlapMs) } satisfies DrainFrame)
+  const announcement = wireFrame(JSON.stringify({ type: 'drain', closeAfterMs: Math.round(overlapMs) } satisfies DrainFrame))
   await Promise.all([
-    pace({ dueMs: announceMs, clock, signal, act: (index) => leaving[index]?.send(announcement, clock.now()) }),
+    pace({ dueMs: announceMs, clock, signal, act: (index) => leaving[index]?.write(announcement, clock.now()) }),
     pace({ dueMs: closeMs, clock, signal, act: (index) => leaving[index]?.close(CloseCode.serviceRestart, 'service restart') }),
   ])
   // who does not answer the closing handshake is cut by the ws server's closeTimeout

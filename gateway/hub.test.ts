@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { describe, test } from 'node:test'
+import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Frame, Snapshot } from '../shared/protocol/frames.ts'
 import { createManualClock } from '../shared/lifecycle/manual-clock.ts'
@@ -8,21 +9,37 @@ import { Connection } from './connection.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { createHub } from './hub.ts'
 
-/** Enough of a `ws` socket: it remembers what was written, and when. */
+/** Enough of a `ws` socket and of the stream below it: it remembers what was written, and when. */
 class FakeSocket extends EventEmitter {
-  readonly OPEN = 1
   readyState = 1
   readonly sent: { frame: Frame; at: number }[] = []
+  writes = 0
   pings = 0
   closedWith: { code: number; at: number } | undefined
   terminated = false
+  /** While true, nothing that is written is flushed. */
+  isStuck = false
   readonly #now: () => number
+  #flushed: () => void = () => {}
+
+  readonly stream = {
+    destroyed: false,
+    writableLength: 0,
+    write: (bytes: Buffer, flushed: () => void) => {
+      this.writes += 1
+      for (const frame of framesIn(bytes)) this.sent.push({ frame, at: this.#now() })
+      if (this.isStuck) this.#flushed = flushed
+      else flushed()
+    },
+  }
+
   constructor(now: () => number) {
     super()
     this.#now = now
   }
-  send(data: string) {
-    this.sent.push({ frame: JSON.parse(data) as Frame, at: this.#now() })
+  unstick() {
+    this.isStuck = false
+    this.#flushed()
   }
   ping() {
     this.pings += 1
@@ -37,13 +54,36 @@ class FakeSocket extends EventEmitter {
   }
 }
 
+/** Text frames shorter than 64 KiB, unmasked. */
+function framesIn(bytes: Buffer): Frame[] {
+  const frames: Frame[] = []
+  for (let at = 0; at < bytes.length;) {
+    assert.equal(bytes[at], 0x81)
+    const short = (bytes[at + 1] ?? 0) < 126
+    const start = at + (short ? 2 : 4)
+    const end = start + (short ? (bytes[at + 1] ?? 0) : bytes.readUInt16BE(at + 2))
+    frames.push(JSON.parse(bytes.toString('utf8', start, end)) as Frame)
+    at = end
+  }
+  return frames
+}
+
 function setup() {
   const clock = createManualClock(1_000_000)
   let sourceAt: number | undefined = 1_000_000
-  const hub = createHub({ clock, sourceAt: () => sourceAt })
+  const hub = createHub({ clock, sourceAt: () => sourceAt, slowMs: 10_000 })
   const join = (polls = ['p']) => {
     const socket = new FakeSocket(clock.now)
-    const connection = new Connection({ socket: socket as unknown as WebSocket, polls, now: clock.now() })
+    const connection = new Connection({
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as much of them as a connection uses
+      socket: socket as unknown as WebSocket,
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+      stream: socket.stream as unknown as Socket,
+      polls,
+      address: '192.0.2.1',
+      onDrained: hub.catchUp,
+      now: clock.now(),
+    })
     hub.add(connection)
     return {
       socket,
@@ -51,7 +91,14 @@ function setup() {
       tallies: () => socket.sent.flatMap(({ frame }) => (frame.type === 'tally' ? frame.version : [])),
     }
   }
-  return { clock, hub, join, setSourceAt: (at: number | undefined) => (sourceAt = at) }
+  /** Lets so many seconds pass, ticking as the gateway does. */
+  const run = async (seconds: number) => {
+    for (let tick = 0; tick < seconds * 10; tick += 1) {
+      await clock.advance(100)
+      hub.tick()
+    }
+  }
+  return { clock, hub, join, run, setSourceAt: (at: number | undefined) => (sourceAt = at) }
 }
 
 interface Change {
@@ -113,7 +160,7 @@ describe('the hub', () => {
     assert.equal(tallies()[0], 1)
     assert.equal(socket.sent.find(({ frame }) => frame.type === 'tally')?.at, startedAt)
     assert.equal(tallies().at(-1), 200)
-    assert.ok(tallies().length <= 22, `${tallies().length} tallies in 1.1 s`)
+    assert.ok(tallies().length <= 20, `${tallies().length} tallies for 200 changes in a second`)
   })
 
   test('sends the definition only when it changed', async () => {
@@ -135,30 +182,82 @@ describe('the hub', () => {
   })
 
   test('says alive after 15 s of silence, with when the database was last read, and not before', async () => {
-    const { clock, hub, join, setSourceAt } = setup()
+    const { clock, hub, join, run, setSourceAt } = setup()
     const { socket } = join()
     hub.apply(snapshot(1))
-    for (let second = 0; second < 14; second += 1) {
-      await clock.advance(1_000)
-      hub.tick()
-    }
+    await clock.advance(0)
+    await run(14)
     assert.ok(!socket.sent.some(({ frame }) => frame.type === 'alive'))
     setSourceAt(1_013_000)
-    await clock.advance(1_000)
-    hub.tick()
+    await run(2)
     assert.deepEqual(socket.sent.at(-1)?.frame, { type: 'alive', at: new Date(1_013_000).toISOString() })
   })
 
-  test('cuts a socket that does not answer a ping', async () => {
-    const { clock, hub, join } = setup()
+  test('closes a socket with 1013 that does not answer a ping, and no other', async () => {
+    const { run, join } = setup()
     const [mute, answering] = [join().socket, join().socket]
-    for (let second = 0; second < 55; second += 1) {
-      await clock.advance(1_000)
-      hub.tick()
+    for (let second = 0; second < 30; second += 1) {
+      await run(1)
       if (answering.pings > 0) answering.emit('pong')
     }
-    assert.equal(mute.terminated, true)
-    assert.equal(answering.terminated, false)
+    assert.equal(mute.closedWith?.code, 1013)
+    assert.ok((mute.closedWith?.at ?? 0) - 1_000_000 <= 27_000, 'its tallies are never older than that')
+    assert.equal(answering.closedWith, undefined)
+  })
+
+  test('pings a crowd that came at once a tenth at a time', async () => {
+    const { clock, hub, join } = setup()
+    const sockets = Array.from({ length: 100 }, () => join().socket)
+    await clock.advance(15_000)
+    const pinged: number[] = []
+    for (let tick = 0; tick < 10; tick += 1) {
+      hub.tick()
+      pinged.push(sockets.filter(({ pings }) => pings > 0).length)
+    }
+    assert.deepEqual(pinged, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
+  })
+
+  test('sends a socket that could not keep up the newest when it can again, and not the backlog', async () => {
+    const { clock, hub, join } = setup()
+    const { socket, tallies } = join()
+    socket.isStuck = true
+    for (let version = 1; version <= 10; version += 1) {
+      hub.apply(snapshot(version))
+      await clock.advance(100)
+    }
+    assert.deepEqual(tallies(), [1], 'one frame waits, and no more')
+    socket.unstick()
+    assert.deepEqual(tallies(), [1, 10])
+    hub.apply(snapshot(11))
+    await clock.advance(100)
+    assert.deepEqual(tallies(), [1, 10, 11])
+  })
+
+  test('closes a socket with 1013 that has not taken its bytes for too long', async () => {
+    const { clock, hub, run, join } = setup()
+    const { socket } = join()
+    socket.isStuck = true
+    hub.apply(snapshot(1))
+    await clock.advance(0)
+    await run(9)
+    assert.equal(socket.closedWith?.code, undefined)
+    await run(3)
+    assert.equal(socket.closedWith?.code, 1013)
+  })
+
+  test('tells several polls that change in one tick in one write', async () => {
+    const { clock, hub, join } = setup()
+    const { socket } = join(['p', 'q', 'r'])
+    for (const poll of ['p', 'q', 'r']) hub.apply(snapshot(1, { poll }))
+    await clock.advance(100)
+    assert.equal(socket.writes, 1)
+    for (const poll of ['r', 'p']) hub.apply(snapshot(2, { poll }))
+    await clock.advance(100)
+    assert.equal(socket.writes, 2)
+    assert.deepEqual(
+      socket.sent.flatMap(({ frame }) => (frame.type === 'tally' && frame.version === 2 ? frame.poll : [])),
+      ['p', 'r'],
+    )
   })
 })
 

@@ -1,15 +1,21 @@
 /** Who watches which poll, what each poll last stood at, and the fan-out from one to all. */
 import { isNewer } from '../shared/protocol/order.ts'
-import type { Frame, PollFrame, Snapshot } from '../shared/protocol/frames.ts'
+import type { Snapshot } from '../shared/protocol/frames.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
+import { Audience, type Topic as Frames } from './audience.ts'
 import type { Connection } from './connection.ts'
+import { wireFrame } from './wire-frame.ts'
 
 export interface HubOptions {
   readonly clock: Clock
   /** When a backend last read the database, ms since the epoch; undefined if nobody has said. */
   readonly sourceAt: () => number | undefined
-  /** Called with the number of frames just written. */
-  readonly onSent?: (frames: number) => void
+  /** How long a socket may leave its bytes or a ping unanswered, in ms. */
+  readonly slowMs: number
+  /** Runs the function soon, after waiting I/O has had its turn: `setImmediate`. */
+  readonly defer?: (run: () => void) => void
+  /** Called with the number of sockets just written to. */
+  readonly onSent?: (sockets: number) => void
 }
 
 export interface Hub {
@@ -19,6 +25,8 @@ export interface Hub {
   /** Adds a socket and sends it what is known of its polls. */
   add(connection: Connection): void
   remove(connection: Connection): void
+  /** Sends a socket what it lacks: it was too slow to be told of changes. */
+  catchUp(connection: Connection): void
   /** Whether anybody watches the poll. */
   isWatched(poll: string): boolean
   snapshot(poll: string): Snapshot | undefined
@@ -26,57 +34,85 @@ export interface Hub {
   apply(snapshot: Snapshot): void
   /** Lets go of a poll nobody watches. */
   forget(poll: string): void
-  /** Once a second: says "still here" where it was quiet, and pings. */
+  /** To be called ten times a second: says "still here" where it was quiet, pings, and closes who does not keep up. */
   tick(): void
 }
 
-/** At most 20 tallies a second per poll reach a socket; more could not be seen. */
-const MIN_GAP_MS = 50
+/** Below 20 a second even with the first and the last of a second's changes; more could not be seen. */
+const MIN_GAP_MS = 55
 /** After so long without a frame, `alive` tells "nothing new" from "nothing heard". */
 const ALIVE_AFTER_MS = 15_000
-/** Below the 60 s after which common proxies cut a quiet connection. */
-const PING_INTERVAL_MS = 25_000
+/** Far below the 60 s after which common proxies cut a quiet connection. */
+const PING_INTERVAL_MS = 15_000
+/** Each tick looks at every tenth socket, so that a crowd that came at once is not pinged at once. */
+const SLICES = 10
 
-interface Topic {
+interface Topic extends Frames {
+  /** The newest that is known; the frames are of the last that was told, which may be one gap behind. */
   snapshot: Snapshot | undefined
-  /** The definition as last sent to everybody, to see when it changes. */
-  sentPoll: string | undefined
+  /** The definition as last told, to see when it changes. */
+  pollText: string
   sentAt: number
   /** A newer snapshot waits for the gap to pass. */
   pending: boolean
-  readonly watchers: Set<Connection>
+  readonly audiences: Set<Audience>
 }
 
-export function createHub({ clock, sourceAt, onSent }: HubOptions): Hub {
+const NOTHING = Buffer.alloc(0)
+
+export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSent = () => {} }: HubOptions): Hub {
   const topics = new Map<string, Topic>()
+  const audiences = new Map<string, Audience>()
   const all = new Set<Connection>()
+  const limits = { pingIntervalMs: PING_INTERVAL_MS, slowMs }
+  const audienceOptions = { defer, elapsed: () => performance.now(), now: () => clock.now(), onWritten: onSent }
+  let slice = 0
 
   const topicOf = (poll: string): Topic => {
     const known = topics.get(poll)
     if (known !== undefined) return known
-    const topic: Topic = { snapshot: undefined, sentPoll: undefined, sentAt: 0, pending: false, watchers: new Set() }
+    const topic: Topic = {
+      snapshot: undefined,
+      pollText: '',
+      pollFrame: NOTHING,
+      tallyFrame: NOTHING,
+      sentAt: 0,
+      pending: false,
+      audiences: new Set(),
+    }
     topics.set(poll, topic)
     return topic
   }
 
-  /** Writes the newest snapshot to every watcher: encoded once, whatever the number of sockets. */
-  const broadcast = (topic: Topic) => {
-    const { snapshot } = topic
-    if (snapshot === undefined) return
-    const now = clock.now()
-    topic.sentAt = now
-    const poll = encode(snapshot.poll)
-    const frames = poll === topic.sentPoll ? [encode(snapshot.tally)] : [poll, encode(snapshot.tally)]
-    topic.sentPoll = poll
-    for (const watcher of topic.watchers) for (const frame of frames) watcher.send(frame, now)
-    onSent?.(frames.length * topic.watchers.size)
+  const audienceOf = (polls: readonly string[]): Audience => {
+    const key = polls.join(' ')
+    const known = audiences.get(key)
+    if (known !== undefined) return known
+    const topicsThere = polls.map(topicOf)
+    const audience = new Audience({ ...audienceOptions, topics: topicsThere })
+    audiences.set(key, audience)
+    for (const topic of topicsThere) topic.audiences.add(audience)
+    return audience
   }
 
-  const broadcastLater = async (topic: Topic, delayMs: number) => {
+  /** Encodes the newest snapshot, once, and hands it to everyone who watches. */
+  const publish = (topic: Topic) => {
+    if (topic.snapshot === undefined) return
+    const { poll, tally } = topic.snapshot
+    const pollText = JSON.stringify(poll)
+    const hasNewPoll = pollText !== topic.pollText
+    topic.tallyFrame = wireFrame(JSON.stringify(tally))
+    if (hasNewPoll) topic.pollFrame = wireFrame(pollText)
+    topic.pollText = pollText
+    topic.sentAt = clock.now()
+    for (const audience of topic.audiences) audience.tell(topic, hasNewPoll)
+  }
+
+  const publishLater = async (topic: Topic, delayMs: number) => {
     topic.pending = true
     await clock.wait(delayMs)
     topic.pending = false
-    broadcast(topic)
+    publish(topic)
   }
 
   return {
@@ -86,21 +122,19 @@ export function createHub({ clock, sourceAt, onSent }: HubOptions): Hub {
     connections: () => all,
     add(connection) {
       all.add(connection)
-      const now = clock.now()
-      for (const poll of connection.polls) {
-        const topic = topicOf(poll)
-        topic.watchers.add(connection)
-        if (topic.snapshot === undefined) continue
-        connection.send(encode(topic.snapshot.poll), now)
-        connection.send(encode(topic.snapshot.tally), now)
-        onSent?.(2)
-      }
+      audienceOf(connection.polls).add(connection)
     },
     remove(connection) {
       all.delete(connection)
-      for (const poll of connection.polls) topics.get(poll)?.watchers.delete(connection)
+      const key = connection.polls.join(' ')
+      const audience = audiences.get(key)
+      audience?.connections.delete(connection)
+      if (audience === undefined || audience.connections.size > 0) return
+      audiences.delete(key)
+      for (const poll of connection.polls) topics.get(poll)?.audiences.delete(audience)
     },
-    isWatched: (poll) => (topics.get(poll)?.watchers.size ?? 0) > 0,
+    catchUp: (connection) => audienceOf(connection.polls).catchUp(connection),
+    isWatched: (poll) => (topics.get(poll)?.audiences.size ?? 0) > 0,
     snapshot: (poll) => topics.get(poll)?.snapshot,
     apply(snapshot) {
       const topic = topicOf(snapshot.tally.poll)
@@ -108,24 +142,24 @@ export function createHub({ clock, sourceAt, onSent }: HubOptions): Hub {
       topic.snapshot = snapshot
       if (topic.pending) return
       const waitMs = topic.sentAt + MIN_GAP_MS - clock.now()
-      if (waitMs <= 0) broadcast(topic)
-      else void broadcastLater(topic, waitMs)
+      if (waitMs <= 0) publish(topic)
+      else void publishLater(topic, waitMs)
     },
     forget(poll) {
-      if (topics.get(poll)?.watchers.size === 0) topics.delete(poll)
+      if (topics.get(poll)?.audiences.size === 0) topics.delete(poll)
     },
     tick() {
       const now = clock.now()
       const heardAt = sourceAt()
-      const alive = heardAt === undefined ? undefined : encode({ type: 'alive', at: new Date(heardAt).toISOString() })
+      const alive =
+        heardAt === undefined ? undefined : wireFrame(JSON.stringify({ type: 'alive', at: new Date(heardAt).toISOString() }))
+      let index = slice
+      slice = (slice + 1) % SLICES
       for (const connection of all) {
-        if (!connection.checkAlive(now, PING_INTERVAL_MS)) continue
-        if (alive !== undefined && now - connection.lastSentAt >= ALIVE_AFTER_MS) connection.send(alive, now)
+        if (index++ % SLICES !== 0) continue
+        connection.checkAlive(now, limits)
+        if (alive !== undefined && now - connection.lastSentAt >= ALIVE_AFTER_MS) connection.write(alive, now)
       }
     },
   }
-}
-
-function encode(frame: Frame | PollFrame): string {
-  return JSON.stringify(frame)
 }

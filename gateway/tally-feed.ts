@@ -11,6 +11,8 @@ export type FollowOutcome = 'following' | 'unknown' | 'unavailable'
 export interface TallyFeed {
   /** Makes sure that the hub knows the poll and hears its news. */
   follow(poll: string): Promise<FollowOutcome>
+  /** Whether it is sure to hear the poll's news already. */
+  isFollowing(poll: string): boolean
   /** When a backend last read the database, ms since the epoch. */
   readonly sourceAt: number | undefined
   /** Reconciles until the signal aborts. Never rejects. */
@@ -96,6 +98,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     get sourceAt() {
       return sourceAt
     },
+    isFollowing: (poll) => followed.has(poll),
     async follow(poll) {
       if (followed.has(poll)) return 'following'
       // a crowd that arrives for the same poll at once asks once

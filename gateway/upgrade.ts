@@ -1,10 +1,11 @@
 /** Admission of a socket (docs/protocol.md): who may open one, for which polls, and how everyone else is refused. */
-import { upgradeWebSocket, type WebSocketServerLike } from '@hono/node-server'
-import type { Context } from 'hono'
-import { WebSocket, WebSocketServer } from 'ws'
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { WebSocketServer, type WebSocket } from 'ws'
 import { CloseCode } from '../shared/protocol/close-codes.ts'
 import { PollId, SUBPROTOCOL } from '../shared/protocol/frames.ts'
-import { problemResponse } from '../shared/protocol/problem.ts'
+import { problem, PROBLEM_CONTENT_TYPE } from '../shared/protocol/problem.ts'
+import type { Admission } from './admission.ts'
 import { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
 import type { TallyFeed } from './tally-feed.ts'
@@ -12,18 +13,17 @@ import type { TallyFeed } from './tally-feed.ts'
 export interface UpgradeOptions {
   readonly hub: Hub
   readonly feed: TallyFeed
-  /** Whether the page that asks may open sockets here. */
-  readonly isOriginAllowed: (c: Context) => boolean
-  /** Open sockets at most. */
-  readonly maxSockets: number
+  readonly admission: Admission
+  /** Where the request comes from, and whether its page may open sockets here. */
+  readonly inspect: (request: IncomingMessage) => { readonly address: string; readonly isOriginAllowed: boolean }
   readonly now: () => number
   /** Called with the code each socket was closed with. */
   readonly onClosed?: (code: number) => void
 }
 
 export interface Upgrade {
-  /** Hono's handler of `GET /ws`. */
-  readonly handle: (c: Context) => Promise<Response>
+  /** Takes a request to upgrade, as the server's `upgrade` event hands it over. */
+  handle(request: IncomingMessage, stream: Socket, head: Buffer): void
   /** From now on every upgrade gets 503 with `Retry-After`. */
   refuse(): void
 }
@@ -33,94 +33,158 @@ const MAX_POLLS = 16
 /** Who does not answer the closing handshake (RFC 6455 §7.1.1) for so long is cut. */
 const CLOSE_TIMEOUT_MS = 1_000
 
-/** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
-export function createSocketServer(): WebSocketServerLike {
-  const settings = {
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    // clients send control frames alone, which hold 125 bytes at most (RFC 6455 §5.5)
-    maxPayload: 256,
-    maxFragments: 4,
-    // younger than the published types, as is maxFragments
-    closeTimeout: CLOSE_TIMEOUT_MS,
-    handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-  }
-  // the published types of ws are looser about optional fields than those of the HTTP server
-  return new WebSocketServer(settings) as WebSocketServerLike
+const ADMISSION_REFUSALS = {
+  full: ['overloaded', 'This server has as many sockets as it may. Try again later.', 503, 5],
+  busy: ['overloaded', 'More sockets are opened here than can be. Try again in a moment.', 503, 1],
+  crowded: ['overloaded', 'Your address has as many sockets open as it may.', 429, 5],
+} as const
+
+/** An answer that is not 101. */
+interface Refusal {
+  readonly status: number
+  readonly kind: string
+  readonly detail: string
+  readonly retryAfterS?: number
+}
+
+const DRAINING: Refusal = {
+  status: 503,
+  kind: 'draining',
+  detail: 'This server is being replaced: connect again.',
+  retryAfterS: 1,
 }
 
 export function createUpgrade(options: UpgradeOptions): Upgrade {
-  const { hub, feed, now } = options
+  const { hub, feed, admission, now } = options
+  const sockets = createSocketServer()
   let refusing = false
 
-  const refusal = (): Response | undefined => {
-    if (refusing) return problemResponse(503, 'draining', 'This server is being replaced: connect again.', { 'retry-after': '1' })
-    if (hub.size >= options.maxSockets) {
-      return problemResponse(503, 'overloaded', 'This server has as many sockets as it may. Try again later.', {
-        'retry-after': '5',
-      })
+  const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
+    // the peer may vanish at any moment, which is no fault of ours
+    stream.on('error', ignore)
+    const { address, isOriginAllowed } = options.inspect(request)
+    if (!isOriginAllowed) {
+      return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })
     }
-    return undefined
+    if (refusing) return refuse(stream, DRAINING)
+    const polls = pollsOf(request)
+    if ('status' in polls) {
+      return polls.kind === 'unknown-poll' ? refuseInWords(request, stream, head, polls) : refuse(stream, polls)
+    }
+    const verdict = admission.enter(address)
+    if (verdict !== 'admitted') {
+      const [kind, detail, status, retryAfterS] = ADMISSION_REFUSALS[verdict]
+      return refuse(stream, { status, kind, detail, retryAfterS })
+    }
+    const unknown = polls.filter((poll) => !feed.isFollowing(poll))
+    // the usual case needs no promise
+    if (unknown.length === 0) return accept(request, stream, head, polls, address)
+    void lookUp(unknown).then((refusal) => {
+      // the drain may have begun, or the peer have left, while the polls were looked up
+      const late = refusal ?? (refusing ? DRAINING : undefined)
+      if (late === undefined && !stream.destroyed) return accept(request, stream, head, polls, address)
+      admission.leave(address)
+      if (late === undefined || stream.destroyed) return undefined
+      return late.kind === 'unknown-poll' ? refuseInWords(request, stream, head, late) : refuse(stream, late)
+    })
   }
 
-  const handle = async (c: Context): Promise<Response> => {
-    if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
-      return problemResponse(426, 'bad-request', 'This address speaks WebSocket only.', {
-        upgrade: 'websocket',
-        connection: 'upgrade',
-      })
-    }
-    if (!options.isOriginAllowed(c)) return problemResponse(403, 'origin-refused', 'Pages of this origin may not connect.')
-    const refused = refusal()
-    if (refused !== undefined) return refused
-
-    const polls = [...new Set(c.req.queries('poll') ?? [])]
-    if (polls.length === 0) return problemResponse(400, 'bad-request', 'Say which poll: /ws?poll=cats-or-dogs')
-    if (polls.length > MAX_POLLS) return problemResponse(400, 'bad-request', `One socket follows ${MAX_POLLS} polls at most.`)
-    const impossible = polls.find((poll) => !PollId.safeParse(poll).success)
-    if (impossible !== undefined) return refuseUnknown(c, impossible)
+  const lookUp = async (polls: readonly string[]): Promise<Refusal | undefined> => {
     const outcomes = await Promise.all(polls.map((poll) => feed.follow(poll)))
-    const unknown = polls.find((_, index) => outcomes[index] === 'unknown')
-    if (unknown !== undefined) return refuseUnknown(c, unknown)
-    if (outcomes.includes('unavailable')) {
-      return problemResponse(503, 'unavailable', 'The poll cannot be looked up at present.', { 'retry-after': '1' })
-    }
-    // the drain may have begun while the poll was looked up
-    return refusal() ?? (await admit(c, polls))
+    const unknown = outcomes.indexOf('unknown')
+    if (unknown >= 0) return unknownPoll(polls[unknown] ?? '')
+    if (!outcomes.includes('unavailable')) return undefined
+    return { status: 503, kind: 'unavailable', detail: 'The poll cannot be looked up at present.', retryAfterS: 1 }
   }
 
-  const admit = async (c: Context, polls: readonly string[]): Promise<Response> => {
-    let connection: Connection | undefined
-    return await upgradeWebSocket(c, {
-      onOpen(_event, { raw }) {
-        if (!(raw instanceof WebSocket)) return
-        connection = new Connection({ socket: raw, polls, now: now() })
-        hub.add(connection)
-        // upgrades accepted just before the drain arrive just after it began
-        if (refusing) connection.close(CloseCode.serviceRestart, 'service restart')
-      },
-      onMessage: (_event, ws) => ws.close(CloseCode.policyViolation, 'this wire has no client frames'),
-      onClose({ code }) {
-        if (connection !== undefined) hub.remove(connection)
-        options.onClosed?.(code)
-      },
+  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, polls: readonly string[], address: string) => {
+    // a handshake that ws refuses ends the stream without a WebSocket
+    const givenUp = () => admission.leave(address)
+    stream.once('close', givenUp)
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      stream.off('close', givenUp)
+      open(socket, stream, polls, address)
+    })
+  }
+
+  const open = (socket: WebSocket, stream: Socket, polls: readonly string[], address: string) => {
+    stream.off('error', ignore)
+    socket.on('error', ignore) // what goes wrong shows in the close code
+    socket.on('message', onMessage)
+    socket.on('close', onClose)
+    hub.add(new Connection({ socket, stream, polls, address, onDrained: hub.catchUp, now: now() }))
+  }
+
+  /** Shared by all sockets. */
+  function onClose(this: WebSocket, code: number): void {
+    const connection = Connection.of(this)
+    if (connection === undefined) return
+    hub.remove(connection)
+    admission.leave(connection.address)
+    options.onClosed?.(code)
+  }
+
+  /**
+   * Browsers hide the status of a refused upgrade from the page, which would try for ever. So a client that offers our subprotocol
+   * gets a socket that closes at once with 4404; any other gets an honest 404.
+   */
+  const refuseInWords = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
+    const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
+    if (!offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      socket.on('error', ignore)
+      socket.close(CloseCode.unknownPoll, refusal.detail)
     })
   }
 
   return { handle, refuse: () => void (refusing = true) }
 }
 
-/**
- * Browsers hide the status of a refused upgrade from the page, which would try for ever. So a client that offers our subprotocol
- * gets a socket that closes at once with 4404; any other gets an honest 404.
- */
-async function refuseUnknown(c: Context, poll: string): Promise<Response> {
-  const offered =
-    c.req
-      .header('sec-websocket-protocol')
-      ?.split(',')
-      .map((name) => name.trim()) ?? []
-  if (!offered.includes(SUBPROTOCOL)) return problemResponse(404, 'unknown-poll', `There is no poll "${poll.slice(0, 64)}".`)
-  return await upgradeWebSocket(c, { onOpen: (_event, ws) => ws.close(CloseCode.unknownPoll, 'unknown poll') })
+/** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
+function createSocketServer(): WebSocketServer {
+  const settings = {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    // clients send control frames alone, which hold 125 bytes at most (RFC 6455 §5.5)
+    maxPayload: 256,
+    // these two are younger than the published types
+    maxFragments: 4,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  }
+  return new WebSocketServer(settings)
 }
+
+/** The polls the URL names, each once, or what is wrong with it. */
+function pollsOf(request: IncomingMessage): readonly string[] | Refusal {
+  const url = URL.parse(request.url ?? '', 'http://gateway')
+  if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
+  const polls = [...new Set(url.searchParams.getAll('poll'))]
+  const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
+  if (polls.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
+  if (polls.length > MAX_POLLS) return bad(`One socket follows ${MAX_POLLS} polls at most.`)
+  const impossible = polls.find((poll) => !PollId.safeParse(poll).success)
+  return impossible === undefined ? polls : unknownPoll(impossible)
+}
+
+function unknownPoll(poll: string): Refusal {
+  return { status: 404, kind: 'unknown-poll', detail: `There is no poll "${poll.slice(0, 64)}".` }
+}
+
+/** Answers with a problem (RFC 9457) in place of the upgrade, and closes. */
+function refuse(stream: Socket, { status, kind, detail, retryAfterS }: Refusal): void {
+  const body = JSON.stringify(problem(status, kind, detail))
+  const retry = retryAfterS === undefined ? '' : `retry-after: ${retryAfterS}\r\n`
+  stream.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${retry}content-type: ${PROBLEM_CONTENT_TYPE}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+/** Shared by all sockets: this wire has no client frames. */
+function onMessage(this: WebSocket): void {
+  this.close(CloseCode.policyViolation, 'this wire has no client frames')
+}
+
+function ignore(): void {}
