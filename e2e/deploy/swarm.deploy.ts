@@ -20,7 +20,7 @@ describe('Swarm', { timeout: 1_200_000 }, async () => {
   const balancer = await chooseBalancer()
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const env = { ...process.env, LIVETALLY_PORT: String(port), LIVETALLY_IMAGE: OLD, DRAIN_SPREAD_MS: '6000' }
+  const env = { ...process.env, LIVETALLY_PORT: String(port), LIVETALLY_IMAGE: OLD }
   const foundActive = (await docker('info', '--format', '{{.Swarm.LocalNodeState}}')) === 'active'
 
   before(async () => {
@@ -62,7 +62,7 @@ describe('Swarm', { timeout: 1_200_000 }, async () => {
     const verdict = await underLoad(t, 'swarm-update', departures.left, async () => {
       await update('backend', NEW)
       await update('gateway', NEW)
-      await delay(12_000) // the last of the old gateways leaves after Swarm has called the update complete
+      await delay(20_000) // the last of the old gateways leaves after Swarm has called the update complete
     })
     await departures.stop()
     assertInvisible(verdict)
