@@ -1,7 +1,6 @@
 /** The API over HTTP: polls, ballots, probes. Declared once, checked by the declaration, served as OpenAPI 3.1. */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { bearerAuth } from 'hono/bearer-auth'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { requestId } from 'hono/request-id'
@@ -10,18 +9,28 @@ import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import { type BallotBox, type CastOutcome, VoteUnconfirmed } from './ballot-box.ts'
 import { DatabaseUnavailable, isTransient } from './db-faults.ts'
+import type { HistoryPoint } from './history.ts'
+import { mountOrganiser, type OrganiserOptions } from './organiser.ts'
 import type { PollStore } from './poll-store.ts'
 import { asProblem, badBody, Refused, refusedInContext, unknownPoll, voteRefused } from './refusals.ts'
-import { createPoll, editPoll, listPolls, readPoll, vote } from './routes.ts'
+import { listPolls, readHistory, readPoll, vote } from './routes.ts'
+import { createStandings } from './standings.ts'
 import type { TallyStore } from './tally-store.ts'
-import type { VoterCookie } from './voter.ts'
+import { ticketVoter, type TicketStore } from './ticket-store.ts'
+import type { VoterCookie, VoterOutcome } from './voter.ts'
 
 export interface AppOptions {
   readonly probes: Probes
   readonly polls: PollStore
   readonly tallies: TallyStore
   readonly ballotBox: BallotBox
+  readonly tickets: TicketStore
   readonly voters: VoterCookie
+  /** Points of a poll's history, one for each step of so many seconds; undefined if there is no such poll. */
+  readonly history: (poll: string, stepSeconds: number) => Promise<HistoryPoint[] | undefined>
+  readonly exportCsv: OrganiserOptions['exportCsv']
+  readonly createAdopted: OrganiserOptions['createAdopted']
+  readonly gateways: OrganiserOptions['gateways']
   readonly adminToken: string
   readonly log: Log
   /** Called with how each vote ended. */
@@ -29,10 +38,10 @@ export interface AppOptions {
 }
 
 const MAX_BODY_BYTES = 65_536
-const BODY_METHODS = new Set(['POST', 'PUT', 'PATCH'])
 
 export function createApp(options: AppOptions) {
-  const { probes, polls, tallies, ballotBox, voters, log } = options
+  const { probes, tallies, tickets, ballotBox, voters, log } = options
+  const standings = createStandings(options)
   const app = new OpenAPIHono<{ Variables: { requestId: string } }>({
     defaultHook: (result) => (result.success ? undefined : badBody(result.error.issues)),
   })
@@ -50,7 +59,7 @@ export function createApp(options: AppOptions) {
   )
   app.use('/api/*', async (c, next) => {
     const type = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-    if (BODY_METHODS.has(c.req.method) && type !== 'application/json') {
+    if (hasBody(c) && type !== 'application/json') {
       return problemResponse(
         415,
         'unsupported-media-type',
@@ -60,30 +69,27 @@ export function createApp(options: AppOptions) {
     await next()
     return undefined
   })
-  const admin = bearerAuth({ token: options.adminToken })
-  app.on('POST', ['/api/polls'], admin)
-  app.on('PATCH', ['/api/polls/:poll'], admin)
-
   app.openapi(listPolls, async (c) => {
-    const standings = await tallies.readAll()
-    return c.json({ polls: standings.map(({ poll, tally }) => ({ ...poll, total: tally.total })) }, 200, {
+    const snapshots = await tallies.readAll()
+    return c.json({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) }, 200, {
       'cache-control': 'no-cache',
     })
   })
 
   app.openapi(readPoll, async (c) => {
     const { poll } = c.req.valid('param')
-    const outcome = await voters.read(c)
+    const ticket = c.req.valid('header')['livetally-ticket']
+    const outcome = await identify(c, poll, ticket)
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(poll, outcome.voter) : undefined
-    const standing = await standingOf(poll, ballot?.option)
+    const standing = await standings.read(poll, ballot?.option)
     if (standing === undefined) throw unknownPoll(poll)
-    if (outcome.kind !== 'known') await voters.issue(c)
+    if (outcome.kind !== 'known' && ticket === undefined) await voters.issue(c)
     const { epoch, version } = standing.tally
     // a weak validator: the same standing, whatever a proxy does to its encoding
     const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
     c.header('etag', etag)
     c.header('cache-control', 'private, no-cache')
-    c.header('vary', 'cookie')
+    c.header('vary', 'cookie, livetally-ticket')
     if (c.req.header('if-none-match') === etag) return c.body(null, 304)
     return c.json(standing, 200)
   })
@@ -91,7 +97,8 @@ export function createApp(options: AppOptions) {
   app.openapi(vote, async (c) => {
     const { poll } = c.req.valid('param')
     const { option } = c.req.valid('json')
-    const outcome = await voters.read(c)
+    const outcome = await identify(c, poll, c.req.valid('header')['livetally-ticket'])
+    if (outcome.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, poll, option)
     if (outcome.kind !== 'known') {
       await voters.issue(c)
       throw outcome.kind === 'none'
@@ -109,23 +116,15 @@ export function createApp(options: AppOptions) {
     return c.json({ poll, option }, 200)
   })
 
-  app.openapi(createPoll, async (c) => {
-    const { poll, ...draft } = c.req.valid('json')
-    const outcome = await polls.create({ slug: poll, ...defined(draft) })
-    if (outcome.kind === 'slug-taken')
-      throw new Refused(problemResponse(409, 'poll-exists', `There is a poll "${poll}" already.`))
-    log.info({ requestId: c.var.requestId, poll }, 'poll created')
-    return c.json(await mustStand(poll), 201, { location: `/api/polls/${poll}` })
+  app.openapi(readHistory, async (c) => {
+    const { poll } = c.req.valid('param')
+    const { step, seconds } = c.req.valid('query').step
+    const points = await options.history(poll, seconds)
+    if (points === undefined) throw unknownPoll(poll)
+    return c.json({ poll, step, points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })) }, 200)
   })
 
-  app.openapi(editPoll, async (c) => {
-    const { poll } = c.req.valid('param')
-    const edit = c.req.valid('json')
-    const outcome = await polls.edit(poll, defined(edit))
-    if (outcome.kind === 'unknown-poll') throw unknownPoll(poll)
-    log.info({ requestId: c.var.requestId, poll, changed: Object.keys(edit) }, 'poll changed')
-    return c.json(await mustStand(poll), 200)
-  })
+  mountOrganiser(app, { ...options, standings })
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'adminToken', { type: 'http', scheme: 'bearer' })
   app.doc31('/openapi.json', {
@@ -155,26 +154,23 @@ export function createApp(options: AppOptions) {
   })
   return app
 
-  async function standingOf(poll: string, ballot: string | undefined) {
-    const snapshot = await tallies.read(poll, { revealed: ballot !== undefined })
-    return snapshot === undefined ? undefined : { ...snapshot, ballot: ballot === undefined ? null : { option: ballot } }
+  /** Who votes: whoever has the ticket, or else the browser that has the cookie. */
+  async function identify(
+    c: Context,
+    poll: string,
+    ticket: string | undefined,
+  ): Promise<VoterOutcome | { readonly kind: 'no-ticket' }> {
+    if (ticket === undefined) return await voters.read(c)
+    // a made-up ticket must not become a voter, whatever the poll's policy
+    return (await tickets.isGood(poll, ticket)) ? { kind: 'known', voter: ticketVoter(poll, ticket) } : { kind: 'no-ticket' }
   }
+}
 
-  /** Of a poll that was written a moment ago. */
-  async function mustStand(poll: string) {
-    const standing = await standingOf(poll, undefined)
-    if (standing === undefined) throw new Error(`poll ${poll} has vanished`)
-    return standing
-  }
+/** By its headers (RFC 9112 §6.3): a request object has a stream either way. */
+function hasBody(c: Context): boolean {
+  return c.req.header('transfer-encoding') !== undefined || Number(c.req.header('content-length') ?? 0) > 0
 }
 
 function answer(c: Context, { status, body }: ReturnType<Probes['live']>) {
   return c.json(body, status, { 'cache-control': 'no-store' })
-}
-
-/** The fields that were given: what is absent must stay absent, so that it changes nothing. */
-function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>
-  }
 }

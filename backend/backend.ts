@@ -9,9 +9,13 @@ import type { Metrics } from '../shared/telemetry/metrics.ts'
 import { createApp } from './app.ts'
 import { createBallotBox, type BallotBox } from './ballot-box.ts'
 import type { Database } from './db.ts'
+import { createAdopted } from './adopt/adopt.ts'
+import { exportCsv } from './ballot-export.ts'
+import { readHistory } from './history.ts'
 import { createPollStore, type PollStore } from './poll-store.ts'
 import { createPoller } from './poller.ts'
 import { createTallyStore } from './tally-store.ts'
+import { createTicketStore } from './ticket-store.ts'
 import { createVoterCookie } from './voter.ts'
 
 export interface BackendOptions {
@@ -74,6 +78,11 @@ export function createBackend(options: BackendOptions): Backend {
     tallies,
     ballotBox,
     voters: createVoterCookie({ secret: options.cookieSecret, now }),
+    tickets: createTicketStore(database),
+    history: (poll, stepSeconds) => readHistory(database, poll, { stepSeconds }),
+    exportCsv: (poll) => exportCsv(database, poll),
+    createAdopted: (poll, source) => createAdopted(database, poll, source),
+    gateways: () => bus.present(),
     adminToken: options.adminToken,
     log,
     onVote: (outcome) => votes.add(1, { outcome }),

@@ -1,6 +1,6 @@
 /** The backend's environment. */
-import { integer, port, secretText, url, type Variable } from '../shared/config/env.ts'
-import { loadVariables, type Host } from '../shared/config/load.ts'
+import { integer, port, secretText, text, url, type Variable } from '../shared/config/env.ts'
+import { CONFIG_EXIT_CODE, loadVariables, type Host } from '../shared/config/load.ts'
 import {
   drainVariables,
   hostVariable,
@@ -33,6 +33,12 @@ const variables = {
     secret: true,
   },
   BATCH_MAX: { schema: integer(1, 10_000), fallback: '1000', description: 'votes per transaction at most' },
+  INGEST_REDIS_LIST: {
+    schema: text,
+    optional: true,
+    description: 'a Redis list of {"voter_id","vote"} that another program fills; its votes go into INGEST_POLL',
+  },
+  INGEST_POLL: { schema: text, optional: true, description: 'the poll that takes the votes of INGEST_REDIS_LIST' },
   LOG_LEVEL: logLevelVariable,
   DRAIN_NOTICE_MS: drainVariables.DRAIN_NOTICE_MS,
   DRAIN_DEADLINE_MS: drainVariables.DRAIN_DEADLINE_MS,
@@ -50,7 +56,17 @@ export function loadBackendConfig(host: Host) {
     adminToken: env.ADMIN_TOKEN,
     cookieSecret: env.COOKIE_SECRET,
     batchMax: env.BATCH_MAX,
+    ingest: ingestOf(host, env),
     logLevel: env.LOG_LEVEL,
     drain: { noticeMs: env.DRAIN_NOTICE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },
   })
+}
+
+/** Both variables or none. */
+function ingestOf(host: Host, env: { readonly INGEST_REDIS_LIST?: string; readonly INGEST_POLL?: string }) {
+  const { INGEST_REDIS_LIST: list, INGEST_POLL: poll } = env
+  if (list === undefined && poll === undefined) return undefined
+  if (list !== undefined && poll !== undefined) return { list, poll }
+  host.stderr.write('INGEST_REDIS_LIST and INGEST_POLL go together: set both or none\n')
+  return host.exit(CONFIG_EXIT_CODE)
 }

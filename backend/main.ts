@@ -7,12 +7,14 @@ import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
 import { DEFAULT_HOSTNAME, listen, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { watchLoopDelay } from '../shared/lifecycle/loop-delay.ts'
 import { untilItWorks } from '../shared/lifecycle/retry.ts'
-import { runService } from '../shared/lifecycle/service.ts'
+import { runService, type ServiceContext } from '../shared/lifecycle/service.ts'
 import { createLog } from '../shared/telemetry/log.ts'
 import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
-import { createBackend } from './backend.ts'
+import { createBackend, type Backend } from './backend.ts'
 import { loadBackendConfig } from './config.ts'
 import { connectPostgres } from './db.ts'
+import { ingest } from './ingest/ingest.ts'
+import { connectVoteList } from './ingest/vote-list.ts'
 
 const config = loadBackendConfig(process)
 const log = await createLog({ service: 'backend', level: config.logLevel, terminal: process.stdout.isTTY })
@@ -49,6 +51,8 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
     metrics,
   })
 
+  const stopIngest = config.ingest === undefined ? undefined : await startIngest(life, backend, config.ingest)
+
   const metricsServer = createMetricsServer(metrics)
   const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
   life.release('metrics', () => void metricsServer.close())
@@ -64,7 +68,28 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
     { name: 'unready', run: () => http.announce() },
     { name: 'notice', run: (signal) => clock.wait(config.drain.noticeMs, signal) },
     { name: 'finish', run: (signal) => http.finish(signal) },
+    ...(stopIngest === undefined ? [] : [{ name: 'ingest', run: stopIngest }]),
     ...backend.stages,
   ]
 })
 process.exit(exitCode)
+
+/** Takes another program's votes from a list in Redis, until the function it resolves to is called. */
+async function startIngest(
+  life: ServiceContext,
+  { ballotBox }: Backend,
+  { list, poll }: { readonly list: string; readonly poll: string },
+) {
+  const votes = await untilItWorks(() => connectVoteList({ url: config.redisUrl, list, namespace: config.redisNamespace }), {
+    what: `reach the list ${list}`,
+    log,
+    signal: life.starting,
+  })
+  life.release('vote list', () => votes.close())
+  const stop = new AbortController()
+  const ended = ingest({ list: votes, ballotBox, poll, log, now: clock.now }, stop.signal)
+  return async () => {
+    stop.abort()
+    await ended
+  }
+}

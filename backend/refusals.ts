@@ -1,7 +1,7 @@
 /** What the API says when it says no. Handlers throw it, since their types promise what `/openapi.json` promises. */
 import type { Context } from 'hono'
 import type { HTTPException } from 'hono/http-exception'
-import { problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../shared/protocol/problem.ts'
+import { problem, PROBLEM_CONTENT_TYPE, problemResponse, type Problem } from '../shared/protocol/problem.ts'
 import type { CastOutcome } from './ballot-box.ts'
 
 /** An answer that ends the request here. */
@@ -40,14 +40,12 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: str
       return problemResponse(409, 'poll-not-open', `The poll "${poll}" is not open yet.`)
     case 'closed':
       return problemResponse(409, 'poll-closed', `The poll "${poll}" is closed.`)
-    case 'already-voted':
-      return problemResponse(
-        409,
-        'already-voted',
-        `This browser has voted "${outcome.ballot}", and ballots of "${poll}" cannot be changed.`,
-      )
+    case 'already-voted': {
+      const detail = `This voter has voted "${outcome.ballot}", and ballots of "${poll}" cannot be changed.`
+      return jsonProblem(problem(409, 'already-voted', detail, { ballot: { option: outcome.ballot } }))
+    }
     case 'no-ticket':
-      return problemResponse(403, 'not-allowed', `The poll "${poll}" takes votes with a ticket only.`)
+      return problemResponse(403, 'no-ticket', `The poll "${poll}" takes votes with a ticket only: use the link you were given.`)
     case 'counted-elsewhere':
       return problemResponse(
         409,
@@ -81,4 +79,9 @@ export function asProblem(error: HTTPException): Response {
       headers,
     )
   return problemResponse(error.status, 'bad-request', error.message, headers)
+}
+
+function jsonProblem(body: Problem): Response {
+  const headers = { 'content-type': PROBLEM_CONTENT_TYPE, 'cache-control': 'no-store' }
+  return new Response(JSON.stringify(body), { status: body.status, headers })
 }

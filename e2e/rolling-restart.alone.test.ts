@@ -23,7 +23,10 @@ test('nobody sees three gateways being replaced behind a balancer', { timeout: 2
   assert.equal(verdict.clientsBehind, 0, 'every published version, or a newer one, was seen')
   assert.equal(verdict.backwards, 0, 'no client ever went backwards')
   assert.deepEqual(Object.keys(verdict.plainCloseCodes), ['1012'], 'plain sockets were told to come back')
-  assert.ok(verdict.largestHerd <= 0.15, `${(verdict.largestHerd * 100).toFixed(1)} % of a gateway's sockets arrived at one within 250 ms`)
+  assert.ok(
+    verdict.largestHerd <= 0.15,
+    `${(verdict.largestHerd * 100).toFixed(1)} % of a gateway's sockets arrived at one within 250 ms`,
+  )
   assert.deepEqual(
     verdict.exits.map(({ code }) => code),
     [0, 0, 0],

@@ -25,6 +25,8 @@ import { createTallyFeed } from './tally-feed.ts'
 import { createUpgrade } from './upgrade.ts'
 
 export interface GatewayOptions {
+  /** What this process is called among the gateways. */
+  readonly id: string
   readonly life: ServiceContext
   readonly bus: TallyBus
   readonly api: Api
@@ -45,6 +47,7 @@ export interface Gateway {
 }
 
 const TICK_MS = 100
+const ANNOUNCE_MS = 1_000
 /** Beyond the spread: for the closing handshakes of the last sockets. */
 const GOODBYE_MARGIN_MS = 2_000
 
@@ -106,6 +109,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,
+    allowedOrigins: edge.allowedOrigins,
     log,
     onAnswered: (method, status, seconds) => answered.observe(seconds, { method, status: String(status) }),
   })
@@ -116,6 +120,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const loops = new AbortController()
   void feed.run(loops.signal)
   void tickUntil(loops.signal)
+  void announceUntil(loops.signal)
   life.release('feed', () => loops.abort())
 
   return {
@@ -131,6 +136,16 @@ export function createGateway(options: GatewayOptions): Gateway {
       },
       { name: 'finish', run: (signal) => http.finish(signal) },
     ],
+  }
+
+  /** So that the organiser sees this gateway, its sockets and how far its drain has come. */
+  async function announceUntil(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      // whoever looks finds out by the absence: nothing here depends on it
+      bus.announce({ id: options.id, phase: life.phase.current, sockets: hub.size }).catch(() => {})
+      // oxlint-disable-next-line no-await-in-loop -- waiting is the point
+      await clock.wait(ANNOUNCE_MS, signal)
+    }
   }
 
   async function tickUntil(signal: AbortSignal): Promise<void> {

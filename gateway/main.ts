@@ -1,4 +1,5 @@
 /** The gateway as a process of its own, in front of backends and a Redis it shares with them. */
+import { hostname } from 'node:os'
 import { connectRedisBus } from '../shared/bus/redis-bus.ts'
 import { systemClock } from '../shared/lifecycle/clock.ts'
 import { listen } from '../shared/lifecycle/http-server.ts'
@@ -36,6 +37,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
 
   const api = createForward({ backendUrls: config.backendUrls, log })
   const gateway = createGateway({
+    id: `${hostname()}:${process.pid}`,
     life,
     bus,
     api,

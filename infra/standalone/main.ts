@@ -37,7 +37,15 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: DRAIN
     cookieSecret: config.cookieSecret(),
   })
   const poll = await ensureFirstPoll(backend.polls)
-  const gateway = createGateway({ ...shared, bus, api: backend.fetch, edge: config.edge, drain: DRAIN, checks: backend.checks })
+  const gateway = createGateway({
+    ...shared,
+    id: 'standalone',
+    bus,
+    api: backend.fetch,
+    edge: config.edge,
+    drain: DRAIN,
+    checks: backend.checks,
+  })
   const port = await listen(gateway.server, config)
 
   const simulation = new AbortController()

@@ -1,11 +1,12 @@
 /** The bus of a single process: a map and a list of listeners. */
 import type { Snapshot } from '../protocol/frames.ts'
 import { isNewer } from '../protocol/order.ts'
-import type { SnapshotListener, TallyBus } from './tally-bus.ts'
+import { PRESENCE_MS, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export function createMemoryBus(options: { readonly now: () => number }): TallyBus {
   const kept = new Map<string, Snapshot>()
   const listeners = new Map<string, Set<SnapshotListener>>()
+  const gateways = new Map<string, { readonly presence: Presence; readonly at: number }>()
   let sourceAt: number | undefined
   return {
     async admit(snapshot) {
@@ -35,6 +36,14 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
         known.delete(listener)
         if (known.size === 0 && listeners.get(poll) === known) listeners.delete(poll)
       }
+    },
+    async announce(presence) {
+      gateways.set(presence.id, { presence, at: options.now() })
+    },
+    async present() {
+      const now = options.now()
+      for (const [id, { at }] of gateways) if (now - at > PRESENCE_MS) gateways.delete(id)
+      return [...gateways.values()].map(({ presence }) => presence)
     },
     get health() {
       return { ok: true, at: options.now() }

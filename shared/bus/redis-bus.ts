@@ -7,7 +7,7 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Log } from '../telemetry/log.ts'
 import { Snapshot } from '../protocol/frames.ts'
-import type { BusHealth, SnapshotListener, TallyBus } from './tally-bus.ts'
+import { PRESENCE_MS, type BusHealth, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
   readonly url: string
@@ -52,6 +52,8 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const key = (poll: string) => `${namespace}:tally:${poll}`
   const channelPrefix = `${namespace}:news:`
   const sourceKey = `${namespace}:source`
+  const presencesKey = `${namespace}:gateways`
+  const presenceKey = (id: string) => `${namespace}:gateway:${id}`
 
   const connection = {
     lazyConnect: true,
@@ -140,6 +142,21 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
         throw error
       }
       return unsubscribe
+    },
+    async announce(presence) {
+      await commands
+        .pipeline()
+        .set(presenceKey(presence.id), JSON.stringify(presence), 'PX', PRESENCE_MS)
+        .sadd(presencesKey, presence.id)
+        .exec()
+    },
+    async present() {
+      const ids = await commands.smembers(presencesKey)
+      if (ids.length === 0) return []
+      const found = await commands.mget(ids.map(presenceKey))
+      const gone = ids.filter((_, index) => found[index] === null)
+      if (gone.length > 0) await commands.srem(presencesKey, ...gone)
+      return found.flatMap((text) => (text === null ? [] : (JSON.parse(text) as Presence)))
     },
     get health() {
       return health

@@ -139,6 +139,22 @@ for (const [kind, start] of Object.entries(kinds)) {
       assert.deepEqual(await seen.count(1), ['1.1'])
     })
 
+    test('knows which gateways are here, as each last described itself', async (t) => {
+      const { bus, another, close } = await start()
+      t.after(close)
+      assert.deepEqual(await bus.present(), [])
+      await (await another()).announce({ id: 'a', phase: 'ready', sockets: 7 })
+      await bus.announce({ id: 'b', phase: 'ready', sockets: 0 })
+      await bus.announce({ id: 'b', phase: 'draining', sockets: 3 })
+      assert.deepEqual(
+        (await bus.present()).toSorted((one, other) => one.id.localeCompare(other.id)),
+        [
+          { id: 'a', phase: 'ready', sockets: 7 },
+          { id: 'b', phase: 'draining', sockets: 3 },
+        ],
+      )
+    })
+
     test('passes on when the database was last read, and says when it had forgotten', async (t) => {
       const { bus, close } = await start()
       t.after(close)

@@ -35,10 +35,28 @@ export interface TallyBus {
    */
   subscribe(poll: string, listener: SnapshotListener): Promise<() => void>
 
+  /** Says that a gateway is here. It is forgotten when it has not said so again for five seconds. */
+  announce(presence: Presence): Promise<void>
+
+  /** The gateways that are here, in no particular order. */
+  present(): Promise<Presence[]>
+
   /** Whether the bus answers, as last seen; never asks. */
   readonly health: BusHealth
 
   close(): Promise<void>
+}
+
+/** How long a gateway counts as present after it said so, in ms. */
+export const PRESENCE_MS = 5_000
+
+/** A gateway as the organiser sees it. */
+export interface Presence {
+  /** Different for every process. */
+  readonly id: string
+  readonly phase: string
+  /** Open sockets. */
+  readonly sockets: number
 }
 
 export interface BusHealth {

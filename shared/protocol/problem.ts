@@ -24,6 +24,9 @@ const TITLES: Readonly<Record<string, string>> = {
   'poll-not-open': 'The poll is not open yet',
   'already-voted': 'The ballot is cast and cannot be changed',
   'counted-elsewhere': 'Votes of this poll are cast elsewhere',
+  'no-tickets-here': 'The poll takes no tickets',
+  'no-ticket': 'The poll takes votes with a ticket only',
+  'not-adoptable': 'The table cannot be counted',
   'no-voter': 'The voter is not known',
   'forged-voter': 'The voter cookie is not ours',
   'not-allowed': 'Not allowed',
@@ -37,9 +40,9 @@ const TITLES: Readonly<Record<string, string>> = {
   internal: 'Something went wrong here',
 }
 
-/** A problem of a known kind. The type is a relative reference, `/problems/<kind>`. */
-export function problem(status: number, kind: string, detail: string): Problem {
-  return { type: `/problems/${kind}`, title: TITLES[kind] ?? kind, status, detail }
+/** A problem of a known kind. The type is a relative reference, `/problems/<kind>`; `further` are its own members (RFC 9457 §3.2). */
+export function problem(status: number, kind: string, detail: string, further: Readonly<Record<string, unknown>> = {}): Problem {
+  return { type: `/problems/${kind}`, title: TITLES[kind] ?? kind, status, detail, ...further }
 }
 
 /** The same as a response. */
