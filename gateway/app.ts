@@ -4,12 +4,12 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { requestId } from 'hono/request-id'
-import { secureHeaders } from 'hono/secure-headers'
 import type { Probes } from '../shared/lifecycle/probes.ts'
 import { PollId } from '../shared/protocol/frames.ts'
 import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Peer, PeerRequest } from './client-address.ts'
+import { createEmbedding } from './embedding.ts'
 import type { Api } from './forward.ts'
 import type { RequestOrigin } from './origin.ts'
 import { pageResponse, type Pages } from './pages.ts'
@@ -21,6 +21,8 @@ export interface AppOptions {
   readonly pages: Pages
   readonly readPeer: (request: PeerRequest) => Peer
   readonly isOriginAllowed: (request: RequestOrigin) => boolean
+  /** Origins whose pages may embed polls. */
+  readonly allowedOrigins: readonly string[]
   readonly log: Log
   /** Called with each answered request. */
   readonly onAnswered?: (method: string, status: number, seconds: number) => void
@@ -29,6 +31,8 @@ export interface AppOptions {
 type Env = { Bindings: HttpBindings; Variables: { requestId: string } }
 
 const MAX_BODY_BYTES = 65_536
+/** What another site may show in a frame: a poll's results, also as an overlay. */
+const FRAMED_PATH = /^\/p\/[^/]+\/results$/
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** What a proxy, or a client who would like to be taken for one, may have put into a request. */
 const FORWARDED_HEADERS = [
@@ -61,23 +65,11 @@ export function createApp(options: AppOptions): Hono<Env> {
     options.onAnswered?.(c.req.method, c.res.status, seconds)
     log.debug({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status: c.res.status, seconds }, 'answered')
   })
-  app.use(
-    secureHeaders({
-      contentSecurityPolicy: {
-        defaultSrc: ["'none'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'"],
-        connectSrc: ["'self'"],
-        baseUri: ["'none'"],
-        formAction: ["'self'"],
-        frameAncestors: ["'none'"],
-      },
-      referrerPolicy: 'no-referrer',
-      // over plain HTTP browsers ignore it, and who terminates TLS in front decides for itself
-      strictTransportSecurity: false,
-    }),
-  )
+  const { closed, framed, readable, votable } = createEmbedding(options.allowedOrigins)
+  app.use((c, next) => (FRAMED_PATH.test(c.req.path) ? framed(c, next) : closed(c, next)))
+  for (const path of ['/assets/*', '/p/:poll/qr.svg']) app.get(path, readable)
+  for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
+  for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)
 
   const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
   app.use('/api/*', bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }))
@@ -93,9 +85,12 @@ export function createApp(options: AppOptions): Hono<Env> {
 
   const serve = (path: string) => (c: Context<Env>) => {
     const page = pages.get(path)
-    return page === undefined ? notFound(c) : pageResponse(page, c.req.header('if-none-match'))
+    return page === undefined ? notFound(c) : pageResponse(page, c.req.header())
   }
   app.get('/', serve('/assets/pages/index.html'))
+  app.get('/admin', serve('/assets/pages/admin.html'))
+  app.get('/docs', serve('/assets/pages/docs.html'))
+  app.get('/asyncapi.yaml', serve('/assets/pages/asyncapi.yaml'))
   app.get('/p/:poll', serve('/assets/pages/vote.html'))
   app.get('/p/:poll/results', serve('/assets/pages/results.html'))
   app.get('/p/:poll/qr.svg', (c) => {
