@@ -26,6 +26,8 @@ export interface BackendOptions {
   readonly cookieSecret: string
   /** Votes per transaction at most; the database's own default when absent. */
   readonly batchMax?: number
+  /** Publications of one poll at most; 20 when absent. */
+  readonly talliesPerSecond?: number
   readonly loopDelayMs: () => number
   readonly clock: Clock
   readonly log: Log
@@ -50,7 +52,14 @@ export function createBackend(options: BackendOptions): Backend {
 
   const polls = createPollStore(database)
   const tallies = createTallyStore(database)
-  const poller = createPoller({ store: tallies, bus, log, now, advance: () => polls.advance() })
+  const poller = createPoller({
+    store: tallies,
+    bus,
+    log,
+    now,
+    advance: () => polls.advance(),
+    maxPerSecond: options.talliesPerSecond ?? 20,
+  })
   const ballotBox = createBallotBox({
     database,
     log,

@@ -33,6 +33,11 @@ const variables = {
     secret: true,
   },
   BATCH_MAX: { schema: integer(1, 10_000), fallback: '1000', description: 'votes per transaction at most' },
+  TALLIES_PER_SECOND: {
+    schema: integer(1, 20),
+    fallback: '20',
+    description: 'how often a poll is published at most; each time is one frame to every socket',
+  },
   INGEST_REDIS_LIST: {
     schema: text,
     optional: true,
@@ -56,6 +61,7 @@ export function loadBackendConfig(host: Host) {
     adminToken: env.ADMIN_TOKEN,
     cookieSecret: env.COOKIE_SECRET,
     batchMax: env.BATCH_MAX,
+    talliesPerSecond: env.TALLIES_PER_SECOND,
     ingest: ingestOf(host, env),
     logLevel: env.LOG_LEVEL,
     drain: { noticeMs: env.DRAIN_NOTICE_MS, deadlineMs: env.DRAIN_DEADLINE_MS },

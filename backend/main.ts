@@ -37,7 +37,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   )
   life.release('Redis', () => bus.close())
 
-  const { adminToken, cookieSecret, batchMax } = config
+  const { adminToken, cookieSecret, batchMax, talliesPerSecond } = config
   const backend = createBackend({
     life,
     database,
@@ -45,6 +45,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
     adminToken,
     cookieSecret,
     batchMax,
+    talliesPerSecond,
     loopDelayMs: loopDelay.currentMs,
     clock,
     log,

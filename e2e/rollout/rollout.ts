@@ -19,6 +19,8 @@ export interface RolloutOptions {
   readonly plain: number
   readonly noticeMs?: number
   readonly spreadMs?: number
+  /** TALLIES_PER_SECOND of the backend. */
+  readonly rate?: number
   /** Called with a line whenever there is something to tell. */
   readonly onProgress?: (line: string) => void
 }
@@ -34,12 +36,17 @@ const CONNECT_MS = 60_000
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 export async function runRollout(options: RolloutOptions): Promise<RolloutRecord> {
-  const { noticeMs = 2_500, spreadMs = 6_000, onProgress = () => {} } = options
+  const { noticeMs = 2_500, spreadMs = 6_000, rate = 20, onProgress = () => {} } = options
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(
     await startCluster({
       gateways: 0,
-      env: { DRAIN_NOTICE_MS: String(noticeMs), DRAIN_SPREAD_MS: String(spreadMs), DRAIN_DEADLINE_MS: String(DEADLINE_MS) },
+      env: {
+        DRAIN_NOTICE_MS: String(noticeMs),
+        DRAIN_SPREAD_MS: String(spreadMs),
+        DRAIN_DEADLINE_MS: String(DEADLINE_MS),
+        TALLIES_PER_SECOND: String(rate),
+      },
     }),
   )
   // every gateway has a successor, which listens before its predecessor leaves
