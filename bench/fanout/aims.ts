@@ -119,7 +119,7 @@ export function judgeAims({ rounds, burst: crowd, storm, slowReaders }: Measured
       aim: '≤ 1 MB',
       measured: `${decimals(slowReaders.growthBytes / 1e6)} MB`,
       met: slowReaders.growthBytes <= 1e6,
-      note: `peak ${decimals(slowReaders.peakGrowthBytes / 1e6)} MB; ${slowReaders.socketsBefore} sockets before, ${slowReaders.socketsAfter} after`,
+      note: `peak ${decimals(slowReaders.peakGrowthBytes / 1e6)} MB; ${decimals(slowReaders.driftBytes / 1e6)} MB in half the time before, with everybody reading; ${slowReaders.socketsBefore} sockets before, ${slowReaders.socketsAfter} after`,
     },
   ]
 }

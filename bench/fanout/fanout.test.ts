@@ -18,7 +18,7 @@ const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 
 /** A visit whose every cost is `cost`. */
 function visit(contender: ContenderName, cost: number, more: Partial<Visit> = {}): Visit {
-  const window: Window = { cpuUs: cost, userUs: cost / 2, loadUs: 1, perSecond: 1e6 / cost, p50Ms: 1, p99Ms: 2 }
+  const window: Window = { cpuUs: cost, userUs: cost / 2, loadUs: 1, waitedShare: 0, perSecond: 1e6 / cost, p50Ms: 1, p99Ms: 2 }
   return {
     contender,
     handshakesPerSecond: 1_000 / cost,
@@ -55,6 +55,7 @@ const trials = {
     published: 1_000,
     growthBytes: 1e6,
     peakGrowthBytes: 2e6,
+    driftBytes: 0,
     socketsBefore: 1_100,
     socketsAfter: 1_000,
   },

@@ -76,7 +76,7 @@ const size = quick
       stormS: 8,
       readers: 100,
       slowS: 60,
-      warmS: 25,
+      warmS: 60,
     }
 const rounds = number('rounds', values.rounds, size.rounds, 100)
 const sockets = number('sockets', values.sockets, Math.min(size.sockets, mostSockets), mostSockets)

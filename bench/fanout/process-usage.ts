@@ -6,26 +6,34 @@ export interface CpuTimes {
   readonly totalUs: number
   /** In user mode, in microseconds; counted in ticks of 10 ms, so read it over seconds. */
   readonly userUs: number
+  /** Ready to run and waiting for a core that others had, in microseconds. */
+  readonly waitedUs: number
 }
 
 const TICK_US = 10_000
 
 export function cpuTimes(pid: number): CpuTimes {
   let totalUs = 0
+  let waitedUs = 0
   let userTicks = 0
   for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const [onCoreNs] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')
+    const [onCoreNs, waitedNs] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')
     totalUs += Number(onCoreNs) / 1_000
+    waitedUs += Number(waitedNs) / 1_000
     // after the name, which may hold anything: state, ppid, … of which user time is the 12th
     const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')
     userTicks += Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[11])
   }
-  return { totalUs, userUs: userTicks * TICK_US }
+  return { totalUs, userUs: userTicks * TICK_US, waitedUs }
 }
 
 export function cpuSince(pid: number, before: CpuTimes): CpuTimes {
   const now = cpuTimes(pid)
-  return { totalUs: now.totalUs - before.totalUs, userUs: now.userUs - before.userUs }
+  return {
+    totalUs: now.totalUs - before.totalUs,
+    userUs: now.userUs - before.userUs,
+    waitedUs: now.waitedUs - before.waitedUs,
+  }
 }
 
 /** Resident memory in bytes, counted page by page: the figure in `status` may lag behind. */

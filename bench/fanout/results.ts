@@ -67,7 +67,8 @@ const FIGURES: readonly (readonly [name: string, unit: string, better: Row['bett
   ['handshakes a second', '1/s', 'more', (visit) => visit.handshakesPerSecond],
   ['CPU per handshake', 'µs', 'less', (visit) => visit.handshakeCpuUs],
   ['a crowd at once, until all are live', 'ms', 'less', (visit) => visit.burst.ms],
-  ['… of them not live, or refused by the backlog', '', 'less', ({ burst }) => burst.failed + burst.overflows],
+  ['… of them never live, or packets dropped by the backlog', '', 'less', ({ burst }) => burst.failed + burst.overflows],
+  ['waited for its core while others had it, share', '', 'less', ({ fanout }) => fanout.waitedShare],
 ]
 
 export function concluded(run: Run): Results {

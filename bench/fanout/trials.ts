@@ -22,6 +22,8 @@ export interface SlowReaders {
   /** Resident memory at the end (median of ten seconds) less that before they stopped reading. */
   readonly growthBytes: number
   readonly peakGrowthBytes: number
+  /** What it grew by before, over half the time, with everybody reading. */
+  readonly driftBytes: number
   /** Open sockets before they stopped reading and at the end, as the gateway counts them. */
   readonly socketsBefore: number
   readonly socketsAfter: number
@@ -70,7 +72,13 @@ export async function slowReaders(
       try {
         const published = await publishFor(server, forSeconds)
         await reading
-        return { published, peak: Math.max(...resident), atEnd: median(resident.slice(-10)) }
+        const halfway = Math.floor(resident.length / 2)
+        return {
+          published,
+          peak: Math.max(...resident),
+          halfway: median(resident.slice(Math.max(0, halfway - 5), halfway + 5)),
+          atEnd: median(resident.slice(-10)),
+        }
       } finally {
         clearInterval(sampling)
       }
@@ -88,6 +96,7 @@ export async function slowReaders(
         published: stalled.published,
         growthBytes: stalled.atEnd - warm.atEnd,
         peakGrowthBytes: stalled.peak - warm.atEnd,
+        driftBytes: warm.atEnd - warm.halfway,
         socketsBefore,
         socketsAfter: await sockets(),
       }

@@ -26,6 +26,8 @@ export interface Window {
   readonly cpuUs: number
   readonly userUs: number
   readonly loadUs: number
+  /** The server waited for its core, because somebody else had it, for this share of the time it wanted to run. */
+  readonly waitedShare: number
   /** From publishing until the last client has it, as messages a second. */
   readonly perSecond: number
   readonly p50Ms: number
@@ -149,6 +151,7 @@ async function broadcasts({ server, audience, sockets, polls, messages }: Broadc
     cpuUs: used.totalUs / delivered,
     userUs: used.userUs / delivered,
     loadUs: loadUsed.totalUs / delivered,
+    waitedShare: used.waitedUs / (used.totalUs + used.waitedUs),
     perSecond: delivered / (spentUs / 1e6),
     p50Ms: delivery.p50Us / 1_000,
     p99Ms: delivery.p99Us / 1_000,
