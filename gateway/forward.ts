@@ -3,6 +3,7 @@ import { proxy } from 'hono/proxy'
 import pRetry from 'p-retry'
 import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
+import { createKeepAliveFetch } from './keep-alive-fetch.ts'
 
 /** Answers a request to the API: a backend at the other end of the network, or in the same process. */
 export type Api = (request: Request) => Promise<Response>
@@ -20,20 +21,21 @@ export interface ForwardOptions {
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 
 export function createForward({ backendUrls, log, timeoutMs = 10_000, patienceMs = 8_000 }: ForwardOptions): Api {
+  const backends = createKeepAliveFetch()
   let turn = 0
 
   return async (request) => {
     const { pathname, search } = new URL(request.url)
-    const body = request.body === null ? null : await request.arrayBuffer()
+    // kept whole, so that it can be sent again
+    const body = new Uint8Array(await request.arrayBuffer())
     const attempt = async () => {
       const target = new URL(pathname + search, backendUrls[turn % backendUrls.length])
+      const signal = AbortSignal.timeout(timeoutMs)
       try {
         return await proxy(target, {
           method: request.method,
           headers: request.headers,
-          body,
-          signal: AbortSignal.timeout(timeoutMs),
-          redirect: 'manual',
+          customFetch: ({ method, headers }) => backends.send(target, { method, headers, body, signal }),
         })
       } catch (error) {
         turn += 1
@@ -67,15 +69,13 @@ export function createForward({ backendUrls, log, timeoutMs = 10_000, patienceMs
 /** A refused connection carried nothing; a broken one may have carried everything, so only idempotent methods (RFC 9110 §9.2.2) go again. */
 function mayTryAgain(error: Error, method: string): boolean {
   const code = reason(error)
-  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'UND_ERR_CONNECT_TIMEOUT') return true
-  return IDEMPOTENT.has(method) && (code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET')
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN') return true
+  return IDEMPOTENT.has(method) && (code === 'ECONNRESET' || code === 'EPIPE')
 }
 
-/** fetch wraps the system's error in a TypeError; several addresses tried at once come as an AggregateError with the code of the first. */
+/** The system's code; several addresses tried at once come as an AggregateError with the code of the first. */
 function reason(error: Error): string {
-  const cause = error.cause
-  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code
-  return cause instanceof Error ? reason(cause) : error.name
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
 }
 
 function asError(error: unknown): Error {
