@@ -30,6 +30,7 @@ export interface AppOptions {
   readonly history: (poll: string, stepSeconds: number) => Promise<HistoryPoint[] | undefined>
   readonly exportCsv: OrganiserOptions['exportCsv']
   readonly createAdopted: OrganiserOptions['createAdopted']
+  readonly forget: OrganiserOptions['forget']
   readonly gateways: OrganiserOptions['gateways']
   readonly adminToken: string
   readonly log: Log

@@ -91,6 +91,7 @@ export function createBackend(options: BackendOptions): Backend {
     history: (poll, stepSeconds) => readHistory(database, poll, { stepSeconds }),
     exportCsv: (poll) => exportCsv(database, poll),
     createAdopted: (poll, source) => createAdopted(database, poll, source),
+    forget: (poll) => bus.forget(poll),
     gateways: () => bus.present(),
     adminToken: options.adminToken,
     log,

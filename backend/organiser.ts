@@ -22,6 +22,8 @@ export interface OrganiserOptions {
   readonly exportCsv: (poll: string) => Promise<AsyncIterable<string> | undefined>
   /** Creates a poll that counts another program's table. */
   readonly createAdopted: (poll: NewPoll, source: PollSource) => Promise<AdoptedOutcome>
+  /** Has the bus forget a removed poll. */
+  readonly forget: (poll: string) => Promise<void>
   readonly gateways: () => Promise<readonly Presence[]>
   readonly adminToken: string
   readonly log: Log
@@ -64,6 +66,8 @@ export function mountOrganiser(app: App, options: OrganiserOptions): void {
   app.openapi(removePoll, async (c) => {
     const { poll } = c.req.valid('param')
     if (!(await polls.remove(poll))) throw unknownPoll(poll)
+    // gateways ask the API about what the bus does not know, so it is enough that this comes true some time
+    options.forget(poll).catch((error: unknown) => log.warn({ poll, err: error }, 'the bus still remembers a removed poll'))
     log.warn({ requestId: c.var.requestId, poll }, 'poll removed with its ballots')
     return c.body(null, 204)
   })

@@ -134,11 +134,14 @@ describe('the organiser', () => {
     watcher.close()
   })
 
-  test('removes a poll', async () => {
+  test('removes a poll, and tells those who watch it', async () => {
     await create('brief')
+    const watcher = await watch(url, ['brief'])
+    await watcher.until((frame) => frame.type === 'tally')
     assert.equal((await ask('DELETE', '/api/polls/brief')).status, 204)
     assert.equal((await fetch(`${url}/api/polls/brief`)).status, 404)
     assert.equal((await ask('DELETE', '/api/polls/brief')).status, 404)
+    assert.equal((await watcher.closed).code, 4404)
   })
 
   test('sees how a poll got where it is', async () => {

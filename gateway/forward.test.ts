@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type { Log } from '../shared/telemetry/log.ts'
@@ -18,7 +18,13 @@ async function backend(t: TestContext, listener: RequestListener): Promise<{ ser
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
-const bodyOf = async (request: IncomingMessage) => Buffer.concat(await request.toArray()).toString()
+async function echo(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = Buffer.concat(await request.toArray()).toString()
+  response.setHeader('set-cookie', ['a=1', 'b=2'])
+  response.statusCode = 201
+  response.end(JSON.stringify([request.method, request.url, request.headers['x-a'], body]))
+}
+
 const put = (body = '{"option":"cats"}') =>
   new Request('http://edge/api/polls/p/vote?x=1', {
     method: 'PUT',
@@ -30,11 +36,7 @@ test('passes on the request and the answer, and keeps the connection', async (t)
   const connections = new Set<unknown>()
   const { url } = await backend(t, (request, response) => {
     connections.add(request.socket)
-    void bodyOf(request).then((body) => {
-      response.setHeader('set-cookie', ['a=1', 'b=2'])
-      response.statusCode = 201
-      response.end(JSON.stringify([request.method, request.url, request.headers['x-a'], body]))
-    })
+    void echo(request, response)
   })
   const forward = createForward({ backendUrls: [url], log: silent })
   for (let turn = 0; turn < 3; turn += 1) {

@@ -1,4 +1,5 @@
 /** Who watches which poll, what each poll last stood at, and the fan-out from one to all. */
+import { CloseCode } from '../shared/protocol/close-codes.ts'
 import { isNewer } from '../shared/protocol/order.ts'
 import type { Snapshot } from '../shared/protocol/frames.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
@@ -34,6 +35,8 @@ export interface Hub {
   apply(snapshot: Snapshot): void
   /** Lets go of a poll nobody watches. */
   forget(poll: string): void
+  /** Lets go of a poll that is gone: whoever watches it is closed with 4404. */
+  end(poll: string): void
   /** To be called ten times a second: says "still here" where it was quiet, pings, and closes who does not keep up. */
   tick(): void
 }
@@ -147,6 +150,11 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
     },
     forget(poll) {
       if (topics.get(poll)?.audiences.size === 0) topics.delete(poll)
+    },
+    end(poll) {
+      const watching = [...(topics.get(poll)?.audiences ?? [])].flatMap(({ connections }) => [...connections])
+      topics.delete(poll)
+      for (const connection of watching) connection.close(CloseCode.unknownPoll, 'the poll is gone')
     },
     tick() {
       const now = clock.now()

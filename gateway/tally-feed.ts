@@ -74,6 +74,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     const kept = await bus.latest(polls)
     sourceAt = kept.sourceAt ?? sourceAt
     for (const snapshot of kept.snapshots.values()) hub.apply(snapshot)
+    return kept
   }
 
   const reconcile = async () => {
@@ -91,7 +92,18 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
         entry.unsubscribe ??= await bus.subscribe(poll, hub.apply)
       }),
     )
-    await read([...followed.keys()])
+    const kept = await read([...followed.keys()])
+    // while the bus is being filled again after it forgot everything, absence means nothing
+    if (kept.sourceAt !== undefined)
+      await Promise.all([...followed.keys()].filter((poll) => !kept.snapshots.has(poll)).map(endIfGone))
+  }
+
+  /** Only the database knows whether a poll is gone. */
+  const endIfGone = async (poll: string) => {
+    if ((await ask(poll)) !== undefined) return
+    followed.get(poll)?.unsubscribe?.()
+    followed.delete(poll)
+    hub.end(poll)
   }
 
   return {

@@ -45,6 +45,8 @@ interface Refusal {
   readonly kind: string
   readonly detail: string
   readonly retryAfterS?: number
+  /** What a client of ours is told instead, in a close frame. */
+  readonly closeCode?: number
 }
 
 const DRAINING: Refusal = {
@@ -69,7 +71,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     if (refusing) return refuse(stream, DRAINING)
     const polls = pollsOf(request)
     if ('status' in polls) {
-      return polls.kind === 'unknown-poll' ? refuseInWords(request, stream, head, polls) : refuse(stream, polls)
+      return polls.closeCode === undefined ? refuse(stream, polls) : refuseInWords(request, stream, head, polls)
     }
     const verdict = admission.enter(address)
     if (verdict !== 'admitted') {
@@ -85,7 +87,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       if (late === undefined && !stream.destroyed) return accept(request, stream, head, polls, address)
       admission.leave(address)
       if (late === undefined || stream.destroyed) return undefined
-      return late.kind === 'unknown-poll' ? refuseInWords(request, stream, head, late) : refuse(stream, late)
+      return late.closeCode === undefined ? refuse(stream, late) : refuseInWords(request, stream, head, late)
     })
   }
 
@@ -126,14 +128,15 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
 
   /**
    * Browsers hide the status of a refused upgrade from the page, which would try for ever. So a client that offers our subprotocol
-   * gets a socket that closes at once with 4404; any other gets an honest 404.
+   * gets a socket that closes at once with 4404 or 4403; any other gets an honest status.
    */
   const refuseInWords = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
     const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
-    if (!offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
+    const { closeCode } = refusal
+    if (closeCode === undefined || !offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
     sockets.handleUpgrade(request, stream, head, (socket) => {
       socket.on('error', ignore)
-      socket.close(CloseCode.unknownPoll, refusal.detail)
+      socket.close(closeCode, refusal.detail)
     })
   }
 
@@ -163,13 +166,26 @@ function pollsOf(request: IncomingMessage): readonly string[] | Refusal {
   const polls = [...new Set(url.searchParams.getAll('poll'))]
   const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
   if (polls.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
-  if (polls.length > MAX_POLLS) return bad(`One socket follows ${MAX_POLLS} polls at most.`)
+  if (polls.length > MAX_POLLS) return tooMany
   const impossible = polls.find((poll) => !PollId.safeParse(poll).success)
   return impossible === undefined ? polls : unknownPoll(impossible)
 }
 
+/** Like an unknown poll nothing that trying again would cure, and so told in words. */
+const tooMany: Refusal = {
+  status: 400,
+  kind: 'bad-request',
+  detail: `One socket follows ${MAX_POLLS} polls at most.`,
+  closeCode: CloseCode.notAllowed,
+}
+
 function unknownPoll(poll: string): Refusal {
-  return { status: 404, kind: 'unknown-poll', detail: `There is no poll "${poll.slice(0, 64)}".` }
+  return {
+    status: 404,
+    kind: 'unknown-poll',
+    detail: `There is no poll "${poll.slice(0, 64)}".`,
+    closeCode: CloseCode.unknownPoll,
+  }
 }
 
 /** Answers with a problem (RFC 9457) in place of the upgrade, and closes. */

@@ -16,6 +16,9 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
       for (const listener of listeners.get(poll) ?? []) listener(snapshot)
       return true
     },
+    async forget(poll) {
+      kept.delete(poll)
+    },
     async heartbeat(at) {
       const remembered = sourceAt !== undefined
       sourceAt = at

@@ -109,6 +109,9 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       const { poll, epoch, version } = snapshot.tally
       return (await commands.admit(key(poll), channelPrefix + poll, epoch, version, JSON.stringify(snapshot))) === 1
     },
+    async forget(poll) {
+      await commands.del(key(poll))
+    },
     async heartbeat(at) {
       const before = await commands.set(sourceKey, at, 'GET')
       return before !== null

@@ -139,6 +139,15 @@ for (const [kind, start] of Object.entries(kinds)) {
       assert.deepEqual(await seen.count(1), ['1.1'])
     })
 
+    test('forgets a poll that is gone, and takes one of the same name anew', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      await bus.admit(snapshot(5))
+      await bus.forget('cats-or-dogs')
+      assert.equal((await bus.latest(['cats-or-dogs'])).snapshots.size, 0)
+      assert.equal(await bus.admit(snapshot(1)), true)
+    })
+
     test('knows which gateways are here, as each last described itself', async (t) => {
       const { bus, another, close } = await start()
       t.after(close)

@@ -20,6 +20,9 @@ export interface TallyBus {
   /** Keeps and publishes the snapshot if it is newer than what is kept. False when it was not. */
   admit(snapshot: Snapshot): Promise<boolean>
 
+  /** Forgets a poll that is gone. Gateways find out when they next look. */
+  forget(poll: string): Promise<void>
+
   /**
    * Tells the gateways that the database was read at `at` (ms since the epoch). False when the bus had forgotten the last
    * heartbeat: the caller then admits every poll's snapshot again.
