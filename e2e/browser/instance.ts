@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { PollFrame, TallyFrame } from '../../shared/protocol/frames.ts'
 import { startChild, type Child } from '../support/child.ts'
 import { freePort } from '../support/free-port.ts'
 
-const ADMIN_TOKEN = 'an-admin-token-for-browser-tests'
+export const ADMIN_TOKEN = 'an-admin-token-for-browser-tests'
 
 /** A poll as the API takes it. */
 export interface Draft {
@@ -20,6 +21,7 @@ export interface Instance {
   /** Creates a poll, or throws with what the API said. */
   create(draft: Draft): Promise<void>
   edit(poll: string, changes: object): Promise<void>
+  read(poll: string): Promise<Standing>
   /** Votes as a browser of its own, once for each option in the list. */
   vote(poll: string, ...options: readonly string[]): Promise<void>
   stop(): Promise<void>
@@ -27,11 +29,17 @@ export interface Instance {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export async function startInstance(): Promise<Instance> {
+/** What the API says of a poll to anyone. */
+export interface Standing {
+  readonly poll: PollFrame
+  readonly tally: TallyFrame
+}
+
+export async function startInstance(settings: Readonly<Record<string, string>> = {}): Promise<Instance> {
   const dataDir = await mkdtemp(join(tmpdir(), 'livetally-browser-'))
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const env = { PORT: String(port), DATA_DIR: dataDir, ADMIN_TOKEN }
+  const env = { PORT: String(port), DATA_DIR: dataDir, ADMIN_TOKEN, ...settings }
   let child: Child | undefined
 
   const ask = async (method: string, path: string, body: object, headers: Record<string, string> = {}) => {
@@ -50,6 +58,7 @@ export async function startInstance(): Promise<Instance> {
     url,
     create: (draft) => administer('POST', '/api/polls', draft),
     edit: (poll, changes) => administer('PATCH', `/api/polls/${poll}`, changes),
+    read: async (poll) => (await (await fetch(`${url}/api/polls/${poll}`)).json()) as Standing,
     async vote(poll, ...options) {
       await Promise.all(
         options.map(async (option) => {

@@ -37,6 +37,7 @@ export const de: Messages = {
   vote: {
     choose: 'Eine Antwort wählen',
     invite: 'Zum Abstimmen eine Antwort antippen.',
+    needsTicket: 'Hier stimmt ab, wer einen persönlichen Link bekommen hat.',
     sending: (option) => `Deine Stimme für ${option} wird gesendet…`,
     retrying: (option) => `Noch keine Antwort. Deine Stimme für ${option} bleibt erhalten und wird gesendet, bis sie zählt.`,
     counted: (option) => `Deine Stimme für ${option} zählt.`,

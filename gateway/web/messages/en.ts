@@ -37,6 +37,7 @@ export const en: Messages = {
   vote: {
     choose: 'Choose one',
     invite: 'Tap an answer to vote.',
+    needsTicket: 'Voting here takes the personal link that you were given.',
     sending: (option) => `Sending your vote for ${option}…`,
     retrying: (option) => `No answer yet. Your vote for ${option} is kept and sent again until it is counted.`,
     counted: (option) => `Your vote for ${option} is counted.`,

@@ -36,6 +36,7 @@ export interface Messages {
   readonly vote: {
     readonly choose: string
     readonly invite: string
+    readonly needsTicket: string
     readonly sending: (option: string) => string
     readonly retrying: (option: string) => string
     readonly counted: (option: string) => string

@@ -3,6 +3,11 @@ import type { PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 /** Okabe and Ito's palette, which colour-blind eyes tell apart, in an order that keeps neighbours distinct. Labels say the same. */
 const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#e69f00', '#cc79a7', '#56b4e9', '#f0e442', '#8a8a8a'] as const
 
+/** The colour of the option at this position, unless the organiser chose one. */
+export function paletteColor(index: number): string {
+  return PALETTE[index % PALETTE.length] ?? PALETTE[0]
+}
+
 export interface Bar {
   readonly option: string
   readonly label: string
@@ -39,7 +44,7 @@ export function barsOf(poll: PollFrame, tally: TallyFrame): Bars {
     return {
       option: id,
       label,
-      color: color ?? PALETTE[index % PALETTE.length] ?? PALETTE[0],
+      color: color ?? paletteColor(index),
       count,
       share: total > 0 && counts ? count / total : 0,
       percent: percents[index] ?? 0,

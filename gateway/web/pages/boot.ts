@@ -2,15 +2,17 @@
  * Loads the module that `<body data-script>` names. When that fails, mostly because the network went away in the middle, an empty page
  * would stay for ever: it is loaded again instead, at once when the network returns, else ever more slowly.
  */
-const COUNTED_UNDER = 'livetally:boots'
+import { keep, kept } from './kept.ts'
+
+const COUNTED_UNDER = ':boots'
 const LONGEST_MS = 30_000
 
-const failures = Number(sessionStorage.getItem(COUNTED_UNDER))
+const failures = Number(kept(COUNTED_UNDER))
 try {
   await import(`./${document.body.dataset['script']}.js`)
-  sessionStorage.removeItem(COUNTED_UNDER)
+  keep(COUNTED_UNDER, undefined)
 } catch (error) {
-  sessionStorage.setItem(COUNTED_UNDER, String(failures + 1))
+  keep(COUNTED_UNDER, String(failures + 1))
   setTimeout(() => location.reload(), Math.min(1_000 * 2 ** failures, LONGEST_MS) * (0.5 + Math.random() / 2))
   globalThis.addEventListener('online', () => location.reload())
   reportError(error)

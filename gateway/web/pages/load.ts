@@ -6,9 +6,13 @@ export type Loaded<Content> = { readonly ok: true; readonly content: Content } |
 const TIMEOUT_MS = 10_000
 
 /** Reads from the API until it answers: an outage or an overload is waited out, ever more slowly, and told with `onRetry`. */
-export async function load<Content>(path: string, onRetry: () => void): Promise<Loaded<Content>> {
+export async function load<Content>(
+  path: string,
+  onRetry: () => void,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Loaded<Content>> {
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => undefined)
+    const response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => undefined)
     if (response?.ok) {
       const content: Content = await response.json()
       return { ok: true, content }

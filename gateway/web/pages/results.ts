@@ -1,8 +1,10 @@
 import type { PollFrame } from '../../../shared/protocol/frames.ts'
 import { LiveTally } from '../live-tally.ts'
+import { continued, stepFor, type History } from '../model/history.ts'
 import { createTimeline } from '../model/timeline.ts'
 import { shareClient } from '../shared-client.ts'
 import { byId, setText } from './dom.ts'
+import { keep, kept } from './kept.ts'
 import { formatTime, formatVotes, messages } from './language.ts'
 import { load } from './load.ts'
 import { listenForKeys } from './presenter-keys.ts'
@@ -17,7 +19,7 @@ const board = byId('board', HTMLElement)
 const held = byId('held', HTMLElement)
 const join = byId('join', HTMLElement)
 const timelineFigure = byId('timeline', HTMLElement)
-const timeline = createTimeline()
+let timeline = createTimeline()
 const { client } = shareClient(undefined)
 
 function showPoll(poll: PollFrame): void {
@@ -47,14 +49,23 @@ function drawTimeline(): void {
 
 /** What the presenter chose for this screen; a reload keeps it. */
 function toggle(key: string, apply: (isOn: boolean) => void): () => void {
-  const storedUnder = `livetally:${key}`
-  let isOn = sessionStorage.getItem(storedUnder) === 'on'
+  let isOn = kept(key) === 'on'
   apply(isOn)
   return () => {
     isOn = !isOn
-    sessionStorage.setItem(storedUnder, isOn ? 'on' : 'off')
+    keep(key, isOn ? 'on' : undefined)
     apply(isOn)
   }
+}
+
+/** The line begins where the poll did: a first look at the whole past says how finely it may be asked for. */
+async function loadHistory(): Promise<void> {
+  const read = (step: string) => load<History>(`/api/polls/${name}/history?step=${step}`, () => {})
+  const coarse = await read('1h')
+  const [first] = coarse.ok ? coarse.content.points : []
+  if (!first) return
+  const fine = await read(stepFor(Date.now() - Date.parse(first.at)))
+  if (fine.ok) timeline = continued(fine.content, timeline.moments, Date.now())
 }
 
 async function nextPoll(): Promise<void> {
@@ -82,7 +93,7 @@ listenForKeys(messages, {
     board.hidden = isHeld
     setText(held, isHeld ? messages.results.held : undefined)
   }),
-  q: toggle('no-qr', (isHidden) => (join.hidden = isHidden)),
+  q: toggle(':no-qr', (isHidden) => (join.hidden = isHidden)),
   n: () => void nextPoll(),
 })
 
@@ -95,3 +106,4 @@ client.addEventListener('status', ({ detail }) => {
   if (detail.code === 4404) setText(question, messages.vote.unknownPoll)
 })
 setInterval(drawTimeline, CHART.refreshMs)
+void loadHistory()

@@ -4,6 +4,7 @@ import { barsOf } from '../model/bars.ts'
 import { createBallotSender, type BallotState } from '../model/ballot-sender.ts'
 import { shareClient } from '../shared-client.ts'
 import { byId, setText } from './dom.ts'
+import { keep, kept } from './kept.ts'
 import { formatTime, messages } from './language.ts'
 import { load } from './load.ts'
 
@@ -11,10 +12,12 @@ interface Standing {
   readonly poll: PollFrame
   readonly tally: TallyFrame
   readonly ballot: { readonly option: string } | null
+  readonly settings: { readonly policy: 'cookie' | 'ticket' }
 }
 
 const name = location.pathname.split('/')[2] ?? ''
-const keptUnder = `livetally:${name}`
+const ticket = takeTicket()
+const voterHeaders: Readonly<Record<string, string>> = ticket === undefined ? {} : { 'livetally-ticket': ticket }
 const { vote } = messages
 const question = byId('question', HTMLElement)
 const notice = byId('notice', HTMLElement)
@@ -25,17 +28,18 @@ const tallyElement = byId('tally', LiveTally)
 let poll: PollFrame | undefined
 let ballot: string | undefined
 let isFinal = false
+let needsTicket = false
 let state: BallotState = { kind: 'none' }
 
 const sender = createBallotSender({
   put: (option, signal) =>
     fetch(`/api/polls/${name}/vote`, {
       method: 'PUT',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...voterHeaders },
       body: JSON.stringify({ option }),
       signal,
     }),
-  keep: (option) => (option === undefined ? sessionStorage.removeItem(keptUnder) : sessionStorage.setItem(keptUnder, option)),
+  keep: (option) => keep(name, option),
   onChange(changed) {
     state = changed
     if (changed.kind === 'counted') ballot = changed.option
@@ -44,6 +48,17 @@ const sender = createBallotSender({
     render()
   },
 })
+
+/** The ticket of the link that led here. It leaves the address, so that nobody shares or photographs it with the page. */
+function takeTicket(): string | undefined {
+  const address = new URL(location.href)
+  const given = address.searchParams.get('ticket')
+  if (given === null) return kept(`${name}:ticket`) ?? undefined
+  keep(`${name}:ticket`, given)
+  address.searchParams.delete('ticket')
+  history.replaceState(history.state, '', address)
+  return given
+}
 
 const labelOf = (option: string) => poll?.options.find(({ id }) => id === option)?.label ?? option
 
@@ -72,7 +87,7 @@ function renderChoices(shown: PollFrame): void {
     const isMarked = button.value === marked
     button.setAttribute('aria-pressed', String(isMarked))
     button.toggleAttribute('data-pending', isMarked && state.kind === 'sending')
-    button.disabled = !isOpen || (isFinal && !isMarked)
+    button.disabled = !isOpen || needsTicket || (isFinal && !isMarked)
   }
 }
 
@@ -85,7 +100,8 @@ function receiptOf(shown: PollFrame): { kind: string; strong?: string; rest?: st
   if (state.kind === 'refused' && !(isFinal && ballot !== undefined)) {
     return { kind: 'refused', strong: vote.refused(state.title), rest: counted.strong ?? '' }
   }
-  if (ballot === undefined) return { kind: 'none', rest: shown.state === 'open' ? vote.invite : '' }
+  if (ballot === undefined)
+    return { kind: 'none', rest: shown.state !== 'open' ? '' : needsTicket ? vote.needsTicket : vote.invite }
   return { kind: 'counted', ...counted, rest: shown.state !== 'open' ? '' : isFinal ? vote.final : vote.change }
 }
 
@@ -115,15 +131,20 @@ function render(): void {
 
 /** Reads the standing with this browser's ballot, and with counts that are shown only to those who have voted. */
 async function refresh(): Promise<void> {
-  const loaded = await load<Standing>(`/api/polls/${name}`, () => {
-    if (!poll) setText(notice, vote.retryLoading)
-  })
+  const loaded = await load<Standing>(
+    `/api/polls/${name}`,
+    () => {
+      if (!poll) setText(notice, vote.retryLoading)
+    },
+    voterHeaders,
+  )
   if (!loaded.ok) {
     setText(question, vote.unknownPoll)
     return
   }
-  const { poll: definition, tally, ballot: cast } = loaded.content
+  const { poll: definition, tally, ballot: cast, settings } = loaded.content
   poll = definition
+  needsTicket = settings.policy === 'ticket' && ticket === undefined
   ballot = cast?.option
   if (tally.counts) tallyElement.reveal(tally)
   render()
@@ -152,6 +173,6 @@ if (poll) {
       void refresh()
     }, 2_000)
   })
-  const kept = sessionStorage.getItem(keptUnder)
-  if (kept !== null) sender.choose(kept)
+  const waiting = kept(name)
+  if (waiting !== null) sender.choose(waiting)
 }

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import type { Browser, Download, Page } from 'playwright-core'
+import { launchChromium, openPage } from './chromium.ts'
+import { ADMIN_TOKEN, startInstance, type Instance } from './instance.ts'
+
+let browser: Browser
+let instance: Instance
+before(async () => {
+  ;[browser, instance] = await Promise.all([launchChromium(), startInstance()])
+})
+after(() => Promise.all([browser.close(), instance[Symbol.asyncDispose]()]))
+
+async function signIn(page: Page, token = ADMIN_TOKEN): Promise<void> {
+  await page.goto(`${instance.url}/admin`)
+  await page.getByLabel('Admin token').fill(token)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+const card = (page: Page, question: string) => page.locator('.poll', { has: page.getByRole('heading', { name: question }) })
+const act = (page: Page, action: string, question: string) =>
+  page.getByRole('button', { name: `${action}: ${question}`, exact: true }).click()
+const said = (page: Page, text: string) => page.locator('#notice', { hasText: text }).waitFor()
+
+async function textOf(download: Promise<Download>): Promise<{ name: string; lines: string[] }> {
+  const file = await download
+  return {
+    name: file.suggestedFilename(),
+    lines: readFileSync(await file.path(), 'utf8')
+      .trimEnd()
+      .split('\r\n'),
+  }
+}
+
+test('an organiser signs in, makes a poll, runs it and takes the ballots home', async (t) => {
+  const page = await openPage(t, browser, { viewport: { width: 1280, height: 900 } })
+  await signIn(page)
+  await page.getByRole('button', { name: 'New poll' }).click()
+  const form = page.getByRole('dialog', { name: 'New poll' })
+  await form.getByLabel('Question').fill('Wohin zum Frühstück?')
+  assert.equal(await form.getByLabel('Name in links').inputValue(), 'wohin-zum-fruhstuck')
+  await form.getByLabel('Name in links').fill('breakfast')
+  await form.getByLabel('Option 1', { exact: true }).fill('Café')
+  await form.getByLabel('Option 2', { exact: true }).fill('Home')
+  await form.getByRole('button', { name: 'Add an option' }).click()
+  await form.getByLabel('Option 3', { exact: true }).fill('Bakery')
+  await form.getByLabel('Colour of option 3', { exact: true }).fill('#884422')
+  await form.getByRole('button', { name: 'Move option 3 up' }).click()
+  assert.equal(await form.getByLabel('Colour of option 2', { exact: true }).inputValue(), '#884422')
+  await form.getByRole('button', { name: 'Save' }).click()
+  await said(page, 'New poll: Wohin zum Frühstück? – done.')
+
+  const created = await instance.read('breakfast')
+  assert.deepEqual(
+    created.poll.options.map(({ id, label, color }) => [id, label, color]),
+    [
+      ['cafe', 'Café', undefined],
+      ['bakery', 'Bakery', '#884422'],
+      ['home', 'Home', undefined],
+    ],
+  )
+  await instance.vote('breakfast', 'cafe', 'cafe', 'home')
+  const question = 'Wohin zum Frühstück?'
+  await card(page, question).getByText('3 votes').waitFor()
+
+  await act(page, 'Hide results', question)
+  await card(page, question).getByText('results hidden').waitFor()
+  assert.equal((await instance.read('breakfast')).tally.counts, undefined)
+  await act(page, 'Show results', question)
+  await page.getByRole('button', { name: `Hide results: ${question}` }).waitFor()
+
+  await act(page, 'Edit', question)
+  const edit = page.getByRole('dialog', { name: 'Edit poll' })
+  assert.ok(!(await edit.getByLabel('Name in links').isVisible()))
+  await edit.getByLabel('Question').fill('Breakfast?')
+  await edit.getByLabel('Closes at').fill('2099-12-31T18:00')
+  await edit.getByRole('button', { name: 'Save' }).click()
+  await card(page, 'Breakfast?').waitFor()
+  const edited = await instance.read('breakfast')
+  assert.match(edited.poll.closesAt ?? '', /^2099-12-31T/)
+  assert.deepEqual(edited.tally.counts, { cafe: 2, bakery: 0, home: 1 }, 'an edit touches no ballot')
+
+  await act(page, 'Close', 'Breakfast?')
+  await card(page, 'Breakfast?').getByText('closed', { exact: true }).waitFor()
+  const download = textOf(page.waitForEvent('download'))
+  await act(page, 'CSV', 'Breakfast?')
+  const { name, lines } = await download
+  assert.equal(name, 'breakfast.csv')
+  assert.deepEqual(lines.slice(0, 4), [
+    'kind,option,label,count,cast_at',
+    'total,cafe,Café,2,',
+    'total,bakery,Bakery,0,',
+    'total,home,Home,1,',
+  ])
+  assert.equal(lines.filter((line) => line.startsWith('ballot,')).length, 3)
+})
+
+test('a reset and a removal ask first, and take a no', async (t) => {
+  const page = await openPage(t, browser)
+  const options = ['a', 'b'].map((id) => ({ id, label: id }))
+  await instance.create({ poll: 'gone', question: 'Gone?', options })
+  await instance.vote('gone', 'a')
+  await signIn(page)
+  const dialog = page.getByRole('alertdialog')
+  await act(page, 'Reset', 'Gone?')
+  await dialog.getByText('1 vote').waitFor()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  assert.equal((await instance.read('gone')).tally.total, 1)
+  await act(page, 'Reset', 'Gone?')
+  await dialog.getByRole('button', { name: 'Reset' }).click()
+  await card(page, 'Gone?').getByText('0 votes').waitFor()
+  await act(page, 'Delete', 'Gone?')
+  await page.keyboard.press('Escape')
+  assert.ok(await card(page, 'Gone?').isVisible())
+  await act(page, 'Delete', 'Gone?')
+  await dialog.getByRole('button', { name: 'Delete' }).click()
+  await card(page, 'Gone?').waitFor({ state: 'detached' })
+})
+
+test('tickets: a link each, which votes once, leaves the address bar, and lets nobody else in', async (t) => {
+  const organiser = await openPage(t, browser, { expected: /409/ })
+  const options = ['x', 'y'].map((id) => ({ id, label: id.toUpperCase() }))
+  await instance.create({ poll: 'members', question: 'Members?', options, policy: 'ticket' })
+  await signIn(organiser)
+  await act(organiser, 'Tickets', 'Members?')
+  await organiser.getByLabel('How many').fill('2')
+  const download = textOf(organiser.waitForEvent('download'))
+  await organiser.getByRole('button', { name: 'Make and download' }).click()
+  const { name, lines } = await download
+  assert.equal(name, 'members-tickets.csv')
+  assert.equal(lines.length, 3)
+  const [, link = ''] = lines
+  assert.ok(link.startsWith(`${instance.url}/p/members?ticket=`), link)
+
+  for (const option of ['X', 'Y']) {
+    const voter = await openPage(t, browser)
+    await voter.goto(link)
+    await voter.getByRole('button', { name: option }).click()
+    await voter.locator('#receipt', { hasText: `Your vote for ${option} is counted.` }).waitFor()
+    assert.equal(voter.url(), `${instance.url}/p/members`)
+    await voter.reload()
+    await voter.locator('#receipt', { hasText: `Your vote for ${option} is counted.` }).waitFor()
+  }
+  assert.equal((await instance.read('members')).tally.total, 1, 'one ticket, one ballot')
+
+  const passerBy = await openPage(t, browser)
+  await passerBy.goto(`${instance.url}/p/members`)
+  await passerBy.getByText('Voting here takes the personal link').waitFor()
+  assert.ok(await passerBy.getByRole('button', { name: 'X' }).isDisabled())
+})
+
+test('gateways and sockets are shown as they come and go', async (t) => {
+  const page = await openPage(t, browser)
+  await signIn(page)
+  const row = page.locator('#server-rows tr')
+  await row.filter({ hasText: /ready\s*0/ }).waitFor()
+  const screen = await openPage(t, browser)
+  await screen.goto(`${instance.url}/p/cats-or-dogs/results`)
+  await row.filter({ hasText: /ready\s*1/ }).waitFor()
+  await screen.goto('about:blank')
+  await row.filter({ hasText: /ready\s*0/ }).waitFor()
+})
+
+test('the wrong token is refused, the right one lasts as long as the tab or until signing out', async (t) => {
+  const page = await openPage(t, browser, { expected: /401|400/ })
+  for (const wrong of ['not-the-token', 'with a blank', 'žeton']) {
+    await signIn(page, wrong)
+    await said(page, 'That is not the admin token.')
+    assert.ok(!(await page.locator('#desk').isVisible()))
+  }
+  await signIn(page)
+  await page.getByRole('button', { name: 'New poll' }).waitFor()
+  await page.reload()
+  await page.getByRole('button', { name: 'New poll' }).waitFor()
+  const other = await page.context().newPage()
+  await other.goto(`${instance.url}/admin`)
+  await other.getByLabel('Admin token').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.reload()
+  await page.getByLabel('Admin token').waitFor()
+  assert.ok(!(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]))).includes(ADMIN_TOKEN))
+  assert.ok(!(await page.context().cookies()).some(({ value }) => value.includes(ADMIN_TOKEN)))
+})
+
+test('what the API refuses is told in its words, and the form stays', async (t) => {
+  const page = await openPage(t, browser, { expected: /409/ })
+  await signIn(page)
+  await page.getByRole('button', { name: 'New poll' }).click()
+  const form = page.getByRole('dialog', { name: 'New poll' })
+  await form.getByLabel('Question').fill('Cats or dogs')
+  await form.getByLabel('Option 1', { exact: true }).fill('Cats')
+  await form.getByLabel('Option 2', { exact: true }).fill('Dogs')
+  await form.getByRole('button', { name: 'Save' }).click()
+  await form.getByText('There is a poll "cats-or-dogs" already.').waitFor()
+  assert.ok(await form.isVisible())
+})

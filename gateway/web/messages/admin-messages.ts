@@ -1,0 +1,94 @@
+import { adminDe } from './admin-de.ts'
+import { adminEn } from './admin-en.ts'
+
+/** What the organiser's page says, apart from what all pages say, so that voters do not load it. */
+export interface AdminMessages {
+  readonly title: string
+  readonly signIn: {
+    readonly token: string
+    readonly hint: string
+    readonly submit: string
+    readonly wrong: string
+    readonly out: string
+  }
+  readonly failed: string
+  readonly noAnswer: string
+  readonly loading: string
+  readonly servers: {
+    readonly title: string
+    readonly id: string
+    readonly phase: string
+    readonly sockets: string
+    readonly phases: Readonly<Record<string, string>>
+    readonly summary: (gateways: string, sockets: string) => string
+    readonly none: string
+    readonly draining: string
+  }
+  readonly polls: {
+    readonly title: string
+    readonly create: string
+    readonly none: string
+    readonly hidden: string
+    readonly vote: string
+    readonly results: string
+    readonly open: string
+    readonly close: string
+    readonly hide: string
+    readonly show: string
+    readonly edit: string
+    readonly tickets: string
+    readonly csv: string
+    readonly reset: string
+    readonly remove: string
+    /** Names a button for those who hear it alone. */
+    readonly of: (action: string, question: string) => string
+    readonly done: (action: string, question: string) => string
+  }
+  readonly editor: {
+    readonly create: string
+    readonly edit: string
+    readonly question: string
+    readonly name: string
+    readonly nameHint: string
+    readonly options: string
+    readonly label: (position: number) => string
+    readonly color: (position: number) => string
+    readonly up: (position: number) => string
+    readonly down: (position: number) => string
+    readonly drop: (position: number) => string
+    readonly add: string
+    readonly schedule: string
+    readonly opensAt: string
+    readonly closesAt: string
+    readonly rules: string
+    readonly changeAllowed: string
+    readonly visibility: string
+    readonly visibilities: Readonly<Record<'live' | 'after-vote' | 'after-close', string>>
+    readonly policy: string
+    readonly policies: Readonly<Record<'cookie' | 'ticket', string>>
+    readonly source: string
+    readonly sourceHint: string
+    readonly table: string
+    readonly optionColumn: string
+    readonly save: string
+    readonly cancel: string
+  }
+  readonly confirm: {
+    readonly reset: (question: string, votes: string) => string
+    readonly remove: (question: string, votes: string) => string
+    readonly cancel: string
+  }
+  readonly tickets: {
+    readonly title: (question: string) => string
+    readonly hint: string
+    readonly count: string
+    readonly download: string
+  }
+}
+
+const LANGUAGES: Readonly<Record<string, AdminMessages>> = { en: adminEn, de: adminDe }
+
+/** In the language that the rest of the page speaks. */
+export function adminMessagesFor(language: string): AdminMessages {
+  return LANGUAGES[language] ?? adminEn
+}
