@@ -1,54 +1,10 @@
 /** Who watches and who votes while something is deployed. */
-import { fork, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import type { CrowdOptions } from '../rollout/crowd.ts'
-import type { ClientRecord, HttpRecord, Sample } from '../rollout/record.ts'
+import type { HttpRecord } from '../rollout/record.ts'
 import { createVoter } from '../support/cluster.ts'
-
-export interface Crowd {
-  readonly samples: readonly Sample[]
-  /** What every client saw. The crowd leaves with it. */
-  report(): Promise<ClientRecord[]>
-  [Symbol.asyncDispose](): Promise<void>
-}
-
-type CrowdMessage = { type: 'ready' } | ({ type: 'sample' } & Sample) | { type: 'report'; records: ClientRecord[] }
-
-/** Starts the clients in a process of their own; resolves once each of them has its first tally. */
-export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
-  const program = fileURLToPath(new URL('../rollout/crowd.ts', import.meta.url))
-  const child = fork(program, [JSON.stringify(options)], { serialization: 'advanced' })
-  const samples: Sample[] = []
-  const ready = Promise.withResolvers<void>()
-  const report = Promise.withResolvers<ClientRecord[]>()
-  report.promise.catch(() => {}) // whoever waits for it is told; nobody may be
-  child.on('message', (message: CrowdMessage) => {
-    if (message.type === 'ready') ready.resolve()
-    else if (message.type === 'sample') samples.push(message)
-    else report.resolve(message.records)
-  })
-  const exited = once(child, 'exit')
-  child.once('exit', (code, signal) => {
-    const error = new Error(`the crowd ended (${code ?? signal})`)
-    ready.reject(error)
-    report.reject(error)
-  })
-  await ready.promise
-  return {
-    samples,
-    report() {
-      child.send('report')
-      return report.promise
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL')
-      await exited
-    },
-  }
-}
 
 export interface Voters {
   readonly http: HttpRecord

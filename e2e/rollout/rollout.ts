@@ -1,15 +1,13 @@
 /** A rolling restart, for real: gateways behind HAProxy, an audience, a writer, and every gateway replaced in turn by SIGTERM. */
-import { fork } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { createVoter, startCluster } from '../support/cluster.ts'
 import { freePort } from '../support/free-port.ts'
 import { startHaproxy } from '../support/haproxy-service.ts'
-import type { CrowdOptions } from './crowd.ts'
-import type { ClientRecord, HttpRecord, Replacement, RolloutRecord, Sample } from './record.ts'
+import { gatherCrowd } from './gather-crowd.ts'
+import type { HttpRecord, Replacement, RolloutRecord } from './record.ts'
 
 export interface RolloutOptions {
   readonly gateways: number
@@ -31,7 +29,6 @@ const READ_EVERY_MS = 100
 /** HAProxy asks `/ready` every second: a slot that has just become ready takes part after that. */
 const CHECK_MS = 1_000
 const DEADLINE_MS = 15_000
-const CONNECT_MS = 60_000
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
@@ -71,9 +68,7 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
   await bus.subscribe(POLL, ({ tally }) => published.push({ version: tally.version, at: Date.now() }))
 
   onProgress(`connecting ${options.clients} SDK clients and ${options.plain} plain sockets`)
-  const crowd = startCrowd({ url: haproxy.url, poll: POLL, clients: options.clients, plain: options.plain })
-  stack.defer(() => crowd.stop())
-  await Promise.race([crowd.ready, overdue(CONNECT_MS, 'the audience did not get its first tallies')])
+  const crowd = stack.use(await gatherCrowd({ url: haproxy.url, poll: POLL, clients: options.clients, plain: options.plain }))
 
   const traffic = startTraffic(haproxy.url)
   const startedAt = Date.now()
@@ -104,43 +99,6 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
     published,
     http,
     votesAcknowledged,
-  }
-}
-
-function startCrowd(options: CrowdOptions) {
-  const child = fork(fileURLToPath(new URL('crowd.ts', import.meta.url)), [JSON.stringify(options)], {
-    serialization: 'advanced',
-  })
-  const samples: Sample[] = []
-  const ready = Promise.withResolvers<void>()
-  const report = Promise.withResolvers<ClientRecord[]>()
-  child.on(
-    'message',
-    (message: { type: 'ready' } | ({ type: 'sample' } & Sample) | { type: 'report'; records: ClientRecord[] }) => {
-      if (message.type === 'ready') ready.resolve()
-      else if (message.type === 'sample') samples.push(message)
-      else report.resolve(message.records)
-    },
-  )
-  const exited = Promise.withResolvers<void>()
-  child.once('exit', (code, signal) => {
-    const error = new Error(`the crowd ended (${code ?? signal})`)
-    ready.reject(error)
-    report.reject(error)
-    exited.resolve()
-  })
-  report.promise.catch(() => {}) // whoever waits for it is told; nobody may be
-  return {
-    samples,
-    ready: ready.promise,
-    report() {
-      child.send('report')
-      return report.promise
-    },
-    async stop() {
-      child.kill('SIGKILL')
-      await exited.promise
-    },
   }
 }
 
@@ -180,10 +138,4 @@ function startTraffic(url: string) {
       return { http, votesAcknowledged }
     },
   }
-}
-
-/** Rejects after a while; does not keep the process alive. */
-async function overdue(ms: number, what: string): Promise<never> {
-  await delay(ms, undefined, { ref: false })
-  throw new Error(`${what} within ${ms} ms`)
 }
