@@ -33,6 +33,8 @@ export const de: Messages = {
     failed: 'Die Umfragen lassen sich gerade nicht laden. Neuer Versuch…',
     vote: 'Abstimmen',
     results: 'Ergebnis',
+    organisers: 'Für Veranstalter',
+    developers: 'Für Entwickler',
   },
   vote: {
     choose: 'Eine Antwort wählen',

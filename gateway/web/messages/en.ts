@@ -33,6 +33,8 @@ export const en: Messages = {
     failed: 'The polls cannot be loaded at present. Trying again…',
     vote: 'Vote',
     results: 'Results',
+    organisers: 'For organisers',
+    developers: 'For developers',
   },
   vote: {
     choose: 'Choose one',

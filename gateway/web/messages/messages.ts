@@ -32,6 +32,8 @@ export interface Messages {
     readonly failed: string
     readonly vote: string
     readonly results: string
+    readonly organisers: string
+    readonly developers: string
   }
   readonly vote: {
     readonly choose: string

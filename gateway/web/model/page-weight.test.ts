@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib'
 
 /** All that a page needs for its first picture, as it would travel, without the API's answers. */
 const LIMIT_BYTES = 30 * 1024
-const PAGES = ['index.html', 'vote.html', 'results.html', 'admin.html']
+const PAGES = ['index.html', 'vote.html', 'results.html', 'admin.html', 'docs.html']
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 let out = ''

@@ -42,6 +42,8 @@ async function refresh(): Promise<void> {
 document.title = `${home.title} · Livetally`
 setText(byId('title', HTMLElement), home.title)
 setText(byId('lead', HTMLElement), home.lead)
+setText(byId('organisers', HTMLElement), home.organisers)
+setText(byId('developers', HTMLElement), home.developers)
 await refresh()
 setInterval(() => {
   if (!document.hidden) void refresh()
