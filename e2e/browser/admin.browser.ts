@@ -94,6 +94,7 @@ test('an organiser signs in, makes a poll, runs it and takes the ballots home', 
     'total,home,Home,1,',
   ])
   assert.equal(lines.filter((line) => line.startsWith('ballot,')).length, 3)
+  assert.ok(!(await page.getByRole('button', { name: 'Tickets: Breakfast?' }).isVisible()), 'anyone may vote here')
 })
 
 test('a reset and a removal ask first, and take a no', async (t) => {

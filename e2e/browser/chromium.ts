@@ -3,11 +3,18 @@ import { existsSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 
-const PLACES = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
-/** The browser of this machine. Throws with what to install where there is none. */
+/** Where this machine has its browser; undefined where it has none. `CHROMIUM` names it before all others, and must exist. */
+export function findChromium(): string | undefined {
+  const given = process.env['CHROMIUM']
+  const places = given === undefined ? PLACES : [given]
+  return places.find((place) => existsSync(place))
+}
+
+/** Starts the browser. Throws with what to install where there is none. */
 export async function launchChromium(): Promise<Browser> {
-  const executablePath = PLACES.find((place) => place !== undefined && existsSync(place))
+  const executablePath = findChromium()
   if (executablePath === undefined) throw new Error('the browser tests need Chromium: apt install chromium, or set CHROMIUM')
   return await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-background-networking'] })
 }

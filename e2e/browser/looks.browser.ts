@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { launchChromium, openPage } from './chromium.ts'
-import { startInstance, type Instance } from './instance.ts'
+import { ADMIN_TOKEN, startInstance, type Instance } from './instance.ts'
 
 const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -18,6 +18,12 @@ interface Look {
 }
 
 const live = (page: Page) => page.locator('live-tally .badge', { hasText: 'live' }).waitFor()
+const signedIn = async (page: Page) => {
+  await page.getByLabel('Admin token').fill(ADMIN_TOKEN)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.locator('.poll').first().waitFor()
+  await page.locator('#server-rows tr').first().waitFor()
+}
 const voted = async (page: Page) => {
   await live(page)
   await page.locator('.choice').nth(2).click()
@@ -28,6 +34,7 @@ const LOOKS: readonly Look[] = [
   { name: 'vote', path: '/p/lunch', prepare: voted },
   { name: 'vote-closed', path: '/p/over', prepare: live },
   { name: 'vote-none', path: '/p/fresh', prepare: live },
+  { name: 'vote-ticket', path: '/p/members', prepare: live },
   { name: 'results', path: '/p/lunch/results', prepare: live },
   { name: 'results-two', path: '/p/over/results', prepare: live },
   {
@@ -36,6 +43,43 @@ const LOOKS: readonly Look[] = [
     prepare: async (page) => {
       await live(page)
       await page.keyboard.press('?')
+    },
+  },
+  { name: 'admin-sign-in', path: '/admin', prepare: (page) => page.getByLabel('Admin token').waitFor() },
+  { name: 'admin', path: '/admin', prepare: signedIn },
+  {
+    name: 'admin-editor',
+    path: '/admin',
+    prepare: async (page) => {
+      await signedIn(page)
+      await page.getByRole('button', { name: 'Edit: Tea or coffee?' }).click()
+      await page.getByRole('dialog').waitFor()
+    },
+  },
+  {
+    name: 'admin-confirm',
+    path: '/admin',
+    prepare: async (page) => {
+      await signedIn(page)
+      await page.getByRole('button', { name: 'Reset: Tea or coffee?' }).click()
+      await page.getByRole('alertdialog').waitFor()
+    },
+  },
+  {
+    name: 'admin-tickets',
+    path: '/admin',
+    prepare: async (page) => {
+      await signedIn(page)
+      await page.getByRole('button', { name: 'Tickets: Members only?' }).click()
+      await page.getByRole('dialog').waitFor()
+    },
+  },
+  {
+    name: 'docs',
+    path: '/docs',
+    prepare: async (page) => {
+      await live(page)
+      await page.locator('.operation', { hasText: 'Cast or change' }).locator('summary').click()
     },
   },
   { name: 'overlay', path: '/p/over/results?view=overlay', prepare: live },
@@ -55,6 +99,7 @@ before(async () => {
   await instance.create({ poll: 'lunch', question: 'Where do we go for lunch on Friday, everyone who comes along?', options })
   await instance.create({ poll: 'over', question: 'Tea or coffee?', options: two })
   await instance.create({ poll: 'fresh', question: 'Has anyone voted here?', options: two })
+  await instance.create({ poll: 'members', question: 'Members only?', options: two, policy: 'ticket' })
   await instance.vote('lunch', 'o0', 'o0', 'o0', 'o1', 'o2', 'o2', 'o3', 'o4', 'o4', 'o5')
   await instance.vote('over', 'tea', 'tea', 'coffee')
   await instance.edit('over', { state: 'closed' })
@@ -70,7 +115,12 @@ for (const { name, path, prepare } of LOOKS) {
         await page.goto(instance.url + path)
         await prepare?.(page)
         await page.screenshot({ path: `${SCREENSHOTS}${name}-${width}-${colorScheme}.png`, fullPage: width < 1920 })
-        assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, 'wider than the screen')
+        const overflowing = await page.evaluate(() =>
+          [document.documentElement, ...document.querySelectorAll('dialog[open]')]
+            .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+            .map(({ tagName }) => tagName),
+        )
+        assert.deepEqual(overflowing, [], 'wider than the screen or its dialog')
         // an overlay lies on a picture that axe cannot see
         if (name === 'overlay') return
         await page.evaluate(AXE)

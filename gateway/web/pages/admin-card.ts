@@ -1,4 +1,5 @@
 import type { PollFrame } from '../../../shared/protocol/frames.ts'
+import type { Policy } from '../model/poll-draft.ts'
 import { adminMessages } from './admin-language.ts'
 import { formatVotes, messages } from './language.ts'
 
@@ -8,6 +9,8 @@ export type CardAction = 'state' | 'visibility' | 'edit' | 'tickets' | 'csv' | '
 export interface Card {
   readonly element: HTMLLIElement
   update(poll: Listed): void
+  /** Tickets are made only where they count. */
+  setPolicy(policy: Policy): void
 }
 
 /** A poll on the desk. Its buttons stay the same elements while the poll changes, so focus stays where it is. */
@@ -50,9 +53,11 @@ export function createCard(onAction: (action: CardAction, poll: Listed, label: s
     reset: button('reset', text.reset),
     remove: button('remove', text.remove),
   }
+  buttons.tickets.hidden = true
 
   return {
     element,
+    setPolicy: (policy) => (buttons.tickets.hidden = policy !== 'ticket'),
     update(poll) {
       shown = poll
       title.textContent = poll.question

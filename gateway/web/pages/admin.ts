@@ -139,6 +139,23 @@ async function contentOf(answer: Answer): Promise<unknown> {
   return undefined
 }
 
+function addCard(name: string): Card {
+  const card = createCard((...asked) => void act(...asked))
+  cards.set(name, card)
+  // the newest first: it is the one being worked on
+  list.prepend(card.element)
+  void showPolicy(name, card)
+  return card
+}
+
+/** Who votes is settled for good when a poll is made, so it is asked for once. */
+async function showPolicy(name: string, card: Card): Promise<void> {
+  const answer = await api('GET', `/api/polls/${name}`)
+  if (answer.kind !== 'ok') return
+  const { settings } = (await answer.response.json()) as { settings: Settings }
+  card.setPolicy(settings.policy)
+}
+
 async function refreshPolls(): Promise<void> {
   const content = await contentOf(await api('GET', '/api/polls'))
   if (content === undefined) return
@@ -150,10 +167,7 @@ async function refreshPolls(): Promise<void> {
     cards.delete(name)
   }
   for (const poll of polls) {
-    const card = cards.get(poll.poll) ?? createCard((...asked) => void act(...asked))
-    // the newest first: it is the one being worked on
-    if (!cards.has(poll.poll)) list.prepend(card.element)
-    cards.set(poll.poll, card)
+    const card = cards.get(poll.poll) ?? addCard(poll.poll)
     card.update(poll)
   }
   setText(byId('no-polls', HTMLElement), polls.length === 0 ? text.none : undefined)

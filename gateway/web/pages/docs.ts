@@ -66,6 +66,11 @@ function element<Name extends keyof HTMLElementTagNameMap>(
   return made
 }
 
+/** Descriptions put code between backticks. */
+function prose(text: string): (string | Node)[] {
+  return text.split('`').map((part, index) => (index % 2 === 1 ? element('code', '', part) : part))
+}
+
 function codeBlock(label: string, text: string): HTMLElement {
   const block = element('pre', '', element('code', '', text))
   // it scrolls sideways, so a keyboard has to reach it
@@ -91,7 +96,7 @@ function operationElement(operation: Operation): HTMLElement {
     element('summary', '', element('b', '', method), element('code', '', path), element('span', 'note', summary), ...guard),
   )
   const inside = element('div', 'inside')
-  if (description) inside.append(element('p', '', description))
+  if (description) inside.append(element('p', '', ...prose(description)))
   if (parameters.length > 0) {
     const list = element('ul', '')
     for (const { name: parameter, place, isRequired, type } of parameters)
@@ -102,7 +107,7 @@ function operationElement(operation: Operation): HTMLElement {
   inside.append(element('h3', '', 'Answers'))
   const answers = element('ul', '')
   for (const response of responses)
-    answers.append(element('li', '', element('code', '', response.status), ` ${response.description}`))
+    answers.append(element('li', '', element('code', '', response.status), ' ', ...prose(response.description)))
   inside.append(answers)
   for (const { status, content } of responses)
     if (content && status.startsWith('2')) inside.append(...shapeBlocks(`${status} of ${name}`, content))
