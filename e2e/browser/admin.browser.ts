@@ -163,6 +163,50 @@ test('gateways and sockets are shown as they come and go', async (t) => {
   await row.filter({ hasText: /ready\s*0/ }).waitFor()
 })
 
+test('a gateway that leaves is seen leaving', async (t) => {
+  const page = await openPage(t, browser)
+  const gateways = [
+    { id: 'gateway-b', phase: 'ready', sockets: 1_700 },
+    { id: 'gateway-a', phase: 'draining', sockets: 300 },
+  ]
+  await page.route('**/api/gateways', (route) => route.fulfill({ json: { gateways } }))
+  await signIn(page)
+  await page.getByText('Gateways: 2 · open sockets: 2,000 · A gateway is leaving; its sockets are moving.').waitFor()
+  assert.deepEqual(await page.locator('#server-rows tr').allInnerTexts(), ['gateway-a\tdraining\t300', 'gateway-b\tready\t1,700'])
+  gateways.pop()
+  await page.getByText('Gateways: 1 · open sockets: 1,700').waitFor()
+})
+
+test('while no server answers it says so, and goes on when one does', async (t) => {
+  const page = await openPage(t, browser, { expected: /Failed to load resource|ERR_/ })
+  await signIn(page)
+  await card(page, 'Cats or dogs?').waitFor()
+  await page.context().setOffline(true)
+  await page.locator('#outage', { hasText: 'The server does not answer at present. Trying again…' }).waitFor()
+  await act(page, 'Close', 'Cats or dogs?')
+  await said(page, 'The server gave no answer. Try again.')
+  await page.context().setOffline(false)
+  await instance.vote('cats-or-dogs', 'cats')
+  await card(page, 'Cats or dogs?').getByText('1 vote').waitFor()
+  assert.equal((await instance.read('cats-or-dogs')).poll.state, 'open', 'what failed is not done later behind the back')
+  await act(page, 'Close', 'Cats or dogs?')
+  await said(page, 'Close: Cats or dogs? – done.')
+  await page.context().setOffline(true)
+  await page.locator('#outage', { hasText: 'The server does not answer at present. Trying again…' }).waitFor()
+  await page.context().setOffline(false)
+  await page.locator('#outage').waitFor({ state: 'hidden' })
+})
+
+test('a German organiser gets German', async (t) => {
+  const page = await openPage(t, browser, { locale: 'de-DE' })
+  await page.goto(`${instance.url}/admin`)
+  await page.getByLabel('Admin-Token').fill(ADMIN_TOKEN)
+  await page.getByRole('button', { name: 'Anmelden' }).click()
+  await page.getByRole('button', { name: 'Neue Umfrage' }).click()
+  await page.getByRole('dialog', { name: 'Neue Umfrage' }).getByLabel('Stimmen dürfen geändert werden').waitFor()
+  assert.equal(await page.locator('html').getAttribute('lang'), 'de')
+})
+
 test('the wrong token is refused, the right one lasts as long as the tab or until signing out', async (t) => {
   const page = await openPage(t, browser, { expected: /401|400/ })
   for (const wrong of ['not-the-token', 'with a blank', 'žeton']) {

@@ -48,6 +48,27 @@ test('votes draw a line over time', async (t) => {
   assert.match((await page.locator('#chart').getAttribute('aria-label')) ?? '', /^Votes over time: 3 votes → 4 votes\./)
 })
 
+test('a screen that comes late draws the line from where the poll began', async (t) => {
+  await instance.create({ poll: 'late', question: 'Late?', options: OPTIONS })
+  const moments = async () => {
+    const response = await fetch(`${instance.url}/api/polls/late/history?step=1s`)
+    return ((await response.json()) as { points: unknown[] }).points.length
+  }
+  const sampled = async (count: number) => {
+    // oxlint-disable-next-line no-await-in-loop -- what the server samples can only be asked for
+    while ((await moments()) < count) await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  await instance.vote('late', 'yes')
+  await sampled(1)
+  const early = await moments()
+  await instance.vote('late', 'yes', 'no')
+  await sampled(early + 1)
+  const page = await openPage(t, browser, SCREEN)
+  await page.goto(`${instance.url}/p/late/results`)
+  await page.locator('#line[d^="M0 "]').waitFor()
+  assert.match((await page.locator('#chart').getAttribute('aria-label')) ?? '', /^Votes over time: [01] votes? → 3 votes\./)
+})
+
 test('keys: h hides the results and shows them, and a reload keeps them hidden', async (t) => {
   const page = await open(t)
   await page.keyboard.press('h')

@@ -1,16 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { continued, stepFor } from './history.ts'
+import { continued, isWhole, stepsFor } from './history.ts'
 
 const MINUTE = 60_000
 const at = (ms: number) => new Date(ms).toISOString()
 
-test('the step is the finest in which the whole past fits into one answer', () => {
-  assert.equal(stepFor(0), '1s')
-  assert.equal(stepFor(15 * MINUTE), '1s')
-  assert.equal(stepFor(16 * MINUTE), '10s')
-  assert.equal(stepFor(24 * 60 * MINUTE), '10m')
-  assert.equal(stepFor(365 * 24 * 60 * MINUTE), '1h')
+test('the finest step that may hold the whole past is asked for first, one that holds it for certain last', () => {
+  const after = (minutes: number) => stepsFor(0, minutes * MINUTE)
+  assert.deepEqual(after(0), ['1s'])
+  assert.deepEqual(after(10), ['1s'])
+  assert.deepEqual(after(59), ['1s', '10s'])
+  assert.deepEqual(after(70), ['1s', '10s'])
+  assert.deepEqual(after(90), ['10s'])
+  assert.deepEqual(after(180), ['10s', '1m'])
+  assert.deepEqual(after(24 * 60), ['10m'])
+  assert.deepEqual(after(365 * 24 * 60), ['1h'])
+})
+
+test('an answer that is full may lack the beginning', () => {
+  const points = Array.from({ length: 1_000 }, () => ({ at: at(0), total: 1 }))
+  assert.ok(!isWhole({ points }))
+  assert.ok(isWhole({ points: points.slice(1) }))
 })
 
 test('the past comes first, and what was seen here since goes on from it', () => {

@@ -11,6 +11,8 @@ export interface Card {
   update(poll: Listed): void
   /** Tickets are made only where they count. */
   setPolicy(policy: Policy): void
+  /** Whether that has been said. */
+  readonly hasPolicy: boolean
 }
 
 /** A poll on the desk. Its buttons stay the same elements while the poll changes, so focus stays where it is. */
@@ -35,6 +37,7 @@ export function createCard(onAction: (action: CardAction, poll: Listed, label: s
   element.append(title, facts, actions)
 
   let shown: Listed | undefined
+  let hasPolicy = false
   const button = (action: CardAction, label: string) => {
     const made = document.createElement('button')
     made.type = 'button'
@@ -57,7 +60,13 @@ export function createCard(onAction: (action: CardAction, poll: Listed, label: s
 
   return {
     element,
-    setPolicy: (policy) => (buttons.tickets.hidden = policy !== 'ticket'),
+    get hasPolicy() {
+      return hasPolicy
+    },
+    setPolicy(policy) {
+      hasPolicy = true
+      buttons.tickets.hidden = policy !== 'ticket'
+    },
     update(poll) {
       shown = poll
       title.textContent = poll.question

@@ -14,6 +14,8 @@ const POLLS_EVERY_MS = 2_000
 const SERVERS_EVERY_MS = 1_000
 
 const notice = byId('notice', HTMLElement)
+/** Apart from what became of a button, so that neither drowns the other. */
+const outage = byId('outage', HTMLElement)
 const list = byId('polls', HTMLUListElement)
 const cards = new Map<string, Card>()
 const { signIn, polls: text } = adminMessages
@@ -131,10 +133,10 @@ async function act(action: CardAction, poll: Listed, label: string): Promise<voi
 /** What the answer holds, or undefined when there is none; a token that is no longer good ends the session. */
 async function contentOf(answer: Answer): Promise<unknown> {
   if (answer.kind === 'ok') {
-    if (notice.textContent === adminMessages.failed) say('')
+    setText(outage, undefined)
     return await answer.response.json()
   }
-  if (answer.kind === 'silent') say(adminMessages.failed, 'fault')
+  if (answer.kind === 'silent') setText(outage, adminMessages.failed)
   if (answer.kind === 'signed-out') signOut(signIn.wrong)
   return undefined
 }
@@ -144,7 +146,6 @@ function addCard(name: string): Card {
   cards.set(name, card)
   // the newest first: it is the one being worked on
   list.prepend(card.element)
-  void showPolicy(name, card)
   return card
 }
 
@@ -169,6 +170,7 @@ async function refreshPolls(): Promise<void> {
   for (const poll of polls) {
     const card = cards.get(poll.poll) ?? addCard(poll.poll)
     card.update(poll)
+    if (!card.hasPolicy) void showPolicy(poll.poll, card)
   }
   setText(byId('no-polls', HTMLElement), polls.length === 0 ? text.none : undefined)
 }
@@ -190,6 +192,7 @@ async function repeat(everyMs: number, refresh: () => Promise<void>, { signal }:
 
 function signOut(message: string): void {
   session.abort()
+  setText(outage, undefined)
   keep(TOKEN_KEPT_UNDER, undefined)
   api = createAdminApi('')
   for (const dialog of document.querySelectorAll('dialog')) dialog.close()

@@ -1,6 +1,6 @@
 import type { PollFrame } from '../../../shared/protocol/frames.ts'
 import { LiveTally } from '../live-tally.ts'
-import { continued, stepFor, type History } from '../model/history.ts'
+import { continued, isWhole, stepsFor, type History, type Step } from '../model/history.ts'
 import { createTimeline } from '../model/timeline.ts'
 import { shareClient } from '../shared-client.ts'
 import { byId, setText } from './dom.ts'
@@ -60,12 +60,19 @@ function toggle(key: string, apply: (isOn: boolean) => void): () => void {
 
 /** The line begins where the poll did: a first look at the whole past says how finely it may be asked for. */
 async function loadHistory(): Promise<void> {
-  const read = (step: string) => load<History>(`/api/polls/${name}/history?step=${step}`, () => {})
-  const coarse = await read('1h')
-  const [first] = coarse.ok ? coarse.content.points : []
+  const read = async (step: Step) => {
+    const loaded = await load<History>(`/api/polls/${name}/history?step=${step}`, () => {})
+    return loaded.ok ? loaded.content : { points: [] }
+  }
+  let past = await read('1h')
+  const [first] = past.points
   if (!first) return
-  const fine = await read(stepFor(Date.now() - Date.parse(first.at)))
-  if (fine.ok) timeline = continued(fine.content, timeline.moments, Date.now())
+  for (const step of stepsFor(Date.parse(first.at), Date.now())) {
+    // oxlint-disable-next-line no-await-in-loop -- the next is asked for only when this one does not suffice
+    past = await read(step)
+    if (isWhole(past)) break
+  }
+  timeline = continued(past, timeline.moments, Date.now())
 }
 
 async function nextPoll(): Promise<void> {
