@@ -76,7 +76,7 @@ const size = quick
       stormS: 8,
       readers: 100,
       slowS: 60,
-      warmS: 60,
+      warmS: 30,
     }
 const rounds = number('rounds', values.rounds, size.rounds, 100)
 const sockets = number('sockets', values.sockets, Math.min(size.sockets, mostSockets), mostSockets)
@@ -115,6 +115,7 @@ const options = (): VisitOptions => ({
   burst,
   messages: Math.max(size.messages, 3 * sockets),
   settleMs: size.settleMs,
+  repeats: quick ? 0 : 2,
   redisUrl: redis.url,
   namespace: `${prefix}-${++namespaces}`,
   epollServer: compiled?.epollServer,

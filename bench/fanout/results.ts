@@ -68,7 +68,7 @@ const FIGURES: readonly (readonly [name: string, unit: string, better: Row['bett
   ['CPU per handshake', 'µs', 'less', (visit) => visit.handshakeCpuUs],
   ['a crowd at once, until all are live', 'ms', 'less', (visit) => visit.burst.ms],
   ['… of them never live, or packets dropped by the backlog', '', 'less', ({ burst }) => burst.failed + burst.overflows],
-  ['waited for its core while others had it, share', '', 'less', ({ fanout }) => fanout.waitedShare],
+  ['others had its core meanwhile, share of its busy time', '', 'less', ({ fanout }) => fanout.othersShare],
 ]
 
 export function concluded(run: Run): Results {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startAudience, type Audience, type LoadProgram } from './audience.ts'
 import { startContender, type Contender, type ContenderName, type ContenderOptions } from './contenders.ts'
 import type { Cores, ReceiveCore } from './machine.ts'
-import { backlogOverflows, cpuSince, cpuTimes, residentBytes } from './process-usage.ts'
+import { backlogOverflows, coreBusyUs, cpuSince, cpuTimes, residentBytes } from './process-usage.ts'
 import { monotonicUs, POLLS } from './tally.ts'
 
 export interface VisitOptions extends Omit<ContenderOptions, 'core'> {
@@ -18,6 +18,8 @@ export interface VisitOptions extends Omit<ContenderOptions, 'core'> {
   readonly messages: number
   /** After the sockets have opened, before their memory is read. */
   readonly settleMs: number
+  /** How often a window that others disturbed is measured again, at most. */
+  readonly repeats: number
 }
 
 /** Broadcasts to all sockets, one after the other, each only when everybody has the one before. */
@@ -26,8 +28,8 @@ export interface Window {
   readonly cpuUs: number
   readonly userUs: number
   readonly loadUs: number
-  /** The server waited for its core, because somebody else had it, for this share of the time it wanted to run. */
-  readonly waitedShare: number
+  /** Of the time the server's core was busy, how much went to others; 0 where it has no core of its own. */
+  readonly othersShare: number
   /** From publishing until the last client has it, as messages a second. */
   readonly perSecond: number
   readonly p50Ms: number
@@ -70,7 +72,9 @@ export async function visit(contender: ContenderName, options: VisitOptions): Pr
     if (arrival.live < sockets) throw new Error(`${contender}: only ${arrival.live} of ${sockets} sockets came to life`)
     return arrival
   }
-  const window = (polls: number, messages: number) => broadcasts({ server, audience, sockets, polls, messages })
+  const core = cores.server
+  const window = (polls: number, messages: number) =>
+    leastDisturbed(options.repeats, () => broadcasts({ server, audience, core, sockets, polls, messages }))
   const empty = async () => {
     await audience.close()
     await delay(500)
@@ -86,7 +90,7 @@ export async function visit(contender: ContenderName, options: VisitOptions): Pr
     await audience.run(options.settleMs)
     const residentBytesPerSocket = (residentBytes(server.pid) - emptyBytes) / sockets
 
-    await window(1, 3 * sockets)
+    await broadcasts({ server, audience, core, sockets, polls: 1, messages: 3 * sockets })
     const fanout = await window(1, options.messages)
     let moved: Window | undefined
     if (receiveCore !== undefined) {
@@ -96,7 +100,7 @@ export async function visit(contender: ContenderName, options: VisitOptions): Pr
     await empty()
 
     await connect(POLLS)
-    await window(POLLS, 2 * POLLS * sockets)
+    await broadcasts({ server, audience, core, sockets, polls: POLLS, messages: 2 * POLLS * sockets })
     const fourPolls = { one: await window(1, options.messages / 2), four: await window(POLLS, options.messages * 2) }
     await empty()
 
@@ -123,17 +127,33 @@ export async function visit(contender: ContenderName, options: VisitOptions): Pr
 interface BroadcastOptions {
   readonly server: Contender
   readonly audience: Audience
+  readonly core: number | undefined
   readonly sockets: number
   /** How many polls change at once. */
   readonly polls: number
   readonly messages: number
 }
 
-async function broadcasts({ server, audience, sockets, polls, messages }: BroadcastOptions): Promise<Window> {
+/**
+ * Measures again, so often at most, while others had more than a twentieth of the core, and keeps what was disturbed least: chosen by
+ * the disturbance alone, whatever came out.
+ */
+async function leastDisturbed(repeats: number, measure: () => Promise<Window>): Promise<Window> {
+  let best = await measure()
+  for (let again = 0; again < repeats && best.othersShare > 0.05; again++) {
+    // oxlint-disable-next-line no-await-in-loop -- one at a time
+    const next = await measure()
+    if (next.othersShare < best.othersShare) best = next
+  }
+  return best
+}
+
+async function broadcasts({ server, audience, core, sockets, polls, messages }: BroadcastOptions): Promise<Window> {
   const perBroadcast = sockets * polls
   const count = Math.max(3, Math.round(messages / perBroadcast))
   await audience.reset()
   const [before, loadBefore] = [cpuTimes(server.pid), cpuTimes(audience.pid)]
+  const busyBefore = core === undefined ? 0 : coreBusyUs(core)
   let spentUs = 0
   for (let done = 1; done <= count; done++) {
     /* oxlint-disable no-await-in-loop -- one broadcast after the other */
@@ -151,7 +171,7 @@ async function broadcasts({ server, audience, sockets, polls, messages }: Broadc
     cpuUs: used.totalUs / delivered,
     userUs: used.userUs / delivered,
     loadUs: loadUsed.totalUs / delivered,
-    waitedShare: used.waitedUs / (used.totalUs + used.waitedUs),
+    othersShare: core === undefined ? 0 : Math.max(0, 1 - used.totalUs / (coreBusyUs(core) - busyBefore)),
     perSecond: delivered / (spentUs / 1e6),
     p50Ms: delivery.p50Us / 1_000,
     p99Ms: delivery.p99Us / 1_000,
