@@ -33,6 +33,8 @@ type Env = { Bindings: HttpBindings; Variables: { requestId: string } }
 const MAX_BODY_BYTES = 65_536
 /** What another site may show in a frame: a poll's results, also as an overlay. */
 const FRAMED_PATH = /^\/p\/[^/]+\/results$/
+/** What it may load as a script or a picture. */
+const LOADABLE_PATH = /^\/assets\/|^\/p\/[^/]+\/qr\.svg$/
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** What a proxy, or a client who would like to be taken for one, may have put into a request. */
 const FORWARDED_HEADERS = [
@@ -65,8 +67,11 @@ export function createApp(options: AppOptions): Hono<Env> {
     options.onAnswered?.(c.req.method, c.res.status, seconds)
     log.debug({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status: c.res.status, seconds }, 'answered')
   })
-  const { closed, framed, readable, votable } = createEmbedding(options.allowedOrigins)
-  app.use((c, next) => (FRAMED_PATH.test(c.req.path) ? framed(c, next) : closed(c, next)))
+  const { closed, loadable, framed, readable, votable } = createEmbedding(options.allowedOrigins)
+  app.use((c, next) => {
+    const headers = FRAMED_PATH.test(c.req.path) ? framed : LOADABLE_PATH.test(c.req.path) ? loadable : closed
+    return headers(c, next)
+  })
   for (const path of ['/assets/*', '/p/:poll/qr.svg']) app.get(path, readable)
   for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
   for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)

@@ -106,6 +106,19 @@ test('results may be framed by allowed origins, everything else by nobody', asyn
   }
 })
 
+test('files that allowed origins load say so, pages and the API do not', async () => {
+  const ask = appFor([FRIEND])
+  for (const [path, policy] of [
+    ['/assets/module.js', 'cross-origin'],
+    ['/p/tea/qr.svg', 'cross-origin'],
+    ['/p/tea/results', 'cross-origin'],
+    ['/p/tea', 'same-origin'],
+    ['/admin', 'same-origin'],
+    ['/api/polls', 'same-origin'],
+  ] as const)
+    assert.equal((await ask(path)).header('cross-origin-resource-policy'), policy, path)
+})
+
 test('where nobody is allowed, nothing is for other origins', async () => {
   const ask = appFor([])
   const answered = await ask('/assets/module.js', { origin: FRIEND })

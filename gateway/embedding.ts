@@ -5,6 +5,8 @@ import { secureHeaders } from 'hono/secure-headers'
 export interface Embedding {
   /** The headers of every answer: a page may be framed by nobody, and its scripts and styles come from here alone. */
   readonly closed: MiddlewareHandler
+  /** The same for files that other origins may load. */
+  readonly loadable: MiddlewareHandler
   /** The same for pages that allowed origins may show in a frame. */
   readonly framed: MiddlewareHandler
   /** Lets allowed origins read what is the same for everyone (CORS, without cookies). */
@@ -46,6 +48,7 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
 
   return {
     closed: secureHeaders({ ...policy(["'none'"]), xFrameOptions: 'DENY' }),
+    loadable: secureHeaders({ ...policy(["'none'"]), xFrameOptions: 'DENY', crossOriginResourcePolicy: shared }),
     framed: secureHeaders({
       ...policy(["'self'", ...allowed]),
       // it knows no list of origins, and where frame-ancestors is known it is ignored
@@ -55,8 +58,6 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
     async readable(c, next) {
       await next()
       share(c)
-      // public files; whoever may not frame or read them gains nothing by loading them
-      if (!c.req.path.startsWith('/api/')) c.header('cross-origin-resource-policy', shared)
     },
     async votable(c, next) {
       if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {

@@ -47,10 +47,11 @@ async function startSite(): Promise<Site> {
         '<style>live-tally { --live-tally-bar-height: 40px } live-tally::part(label) { color: rgb(1, 2, 3) }</style>' +
         '<live-tally poll="shown"></live-tally>',
       '/frame': `<iframe src="${url}/p/shown/results?view=overlay" title="Results" width="640" height="360"></iframe>`,
+      '/code': `<img src="${url}/p/shown/qr.svg" alt="Where to vote">`,
       '/vote-frame': `<iframe src="${url}/p/shown" title="Vote"></iframe>`,
       '/admin-frame': `<iframe src="${url}/admin" title="Admin"></iframe>`,
     }
-    const policy = `default-src 'none'; script-src ${url}; connect-src ${url} ${url.replace('http', 'ws')}; frame-src ${url}; style-src 'unsafe-inline'; img-src data:`
+    const policy = `default-src 'none'; script-src ${url}; connect-src ${url} ${url.replace('http', 'ws')}; frame-src ${url}; style-src 'unsafe-inline'; img-src data: ${url}`
     response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy })
     response.end(
       `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Elsewhere</title>${bodies[request.url ?? ''] ?? ''}`,
@@ -112,6 +113,12 @@ test('results in a frame: on an allowed origin yes, elsewhere no', async (t) => 
   const refused = await visit(t, stranger, '/frame', REFUSED)
   await refused.waitForFunction(() => document.querySelector('iframe')?.contentDocument === null)
   assert.deepEqual(inFrame(refused, '/p/shown/results'), [])
+})
+
+test('the code that leads to the vote is a picture for other pages', async (t) => {
+  const page = await visit(t, friend, '/code')
+  const image = page.getByAltText('Where to vote')
+  assert.ok((await image.evaluate((element: HTMLImageElement) => element.decode().then(() => element.naturalWidth))) > 0)
 })
 
 test('no page on which something can be done is framed, not even by a friend', async (t) => {
