@@ -8,7 +8,7 @@ import type { Database } from '../../backend/db.ts'
 import { uuidV7 } from '../../backend/voter.ts'
 import { verify } from '../../backend/verify/verify.ts'
 import { copyIn } from '../../e2e/support/copy-in.ts'
-import { interleave, median, quantile, sustain } from './sample.ts'
+import { EXHAUSTED, interleave, median, quantile, sustain } from './sample.ts'
 import { createBenchPoll, createElectorate, LOG, type Scene } from './scene.ts'
 
 export interface IngestFigures {
@@ -57,7 +57,7 @@ export async function measureIngest(
       const chunks = prepare(10_000, ({ voter, option }) => `${poll.id}\t${voter}\t${option}`)
       return await sustain(1, options.roundMs, async () => {
         const [client, lines] = [bare[0], chunks.pop()]
-        if (client === undefined || lines === undefined) return await idle()
+        if (client === undefined || lines === undefined) return EXHAUSTED
         await copyIn(client, 'COPY bare (poll_id, voter_id, option) FROM STDIN', lines)
         return lines.length
       })
@@ -67,7 +67,7 @@ export async function measureIngest(
       const chunks = prepare(1_000, (vote) => vote)
       return await sustain(2, options.roundMs, async (worker) => {
         const votes = chunks.pop()
-        if (votes === undefined) return await idle()
+        if (votes === undefined) return EXHAUSTED
         await bare[worker]?.query({
           name: 'bare',
           text: 'INSERT INTO bare (poll_id, voter_id, option) SELECT $1, u.v, u.o FROM unnest($2::uuid[], $3::text[]) u(v, o)',
@@ -109,18 +109,13 @@ export async function measureIngest(
     await setFlushDelay(database, 0)
   }
 
-  /** New rows in chunks, more than a round can take, made before its clock runs. */
+  /** New rows in chunks, made before the round's clock runs; on a fast machine they end the round early. */
   function prepare<T>(size: number, form: (vote: { readonly voter: string; readonly option: string }) => T): T[][] {
     const rows = options.roundMs * 600
     return Array.from({ length: Math.ceil(rows / size) }, () =>
       Array.from({ length: size }, () => form({ voter: uuidV7(Date.now()), option: electorate.vote().option })),
     )
   }
-}
-
-/** A contender that has run out of rows would be measured too low. */
-async function idle(): Promise<number> {
-  throw new Error('too few rows were prepared')
 }
 
 export interface ReplicaFigures {

@@ -27,11 +27,17 @@ export async function interleave<R>(
   return results
 }
 
-/** Keeps `width` copies of the work going for `durationMs`; gives how many were done per second and how long each took, in ms. */
+/** What work gives when there is nothing left to do. */
+export const EXHAUSTED = Symbol('exhausted')
+
+/**
+ * Keeps `width` copies of the work going for `durationMs`, or until it is exhausted; gives how many were done per second of the time
+ * that took, and how long each took, in ms.
+ */
 export async function sustain(
   width: number,
   durationMs: number,
-  work: (worker: number) => Promise<number | void>,
+  work: (worker: number) => Promise<number | void | typeof EXHAUSTED>,
 ): Promise<{ readonly perSecond: number; readonly latencies: readonly number[] }> {
   const latencies: number[] = []
   let done = 0
@@ -40,8 +46,9 @@ export async function sustain(
     Array.from({ length: width }, async (_, worker) => {
       for (let now = performance.now(); now - startedAt < durationMs;) {
         // not `done += await …`, which would read `done` before the wait
-        const more = (await work(worker)) ?? 1
-        done += more
+        const more = await work(worker)
+        if (more === EXHAUSTED) break
+        done += more ?? 1
         const after = performance.now()
         latencies.push(after - now)
         now = after
