@@ -8,7 +8,7 @@ import type { Connection } from './connection.ts'
 function connection() {
   const bytes: string[] = []
   const fake = { seen: -1, write: (frame: Buffer) => bytes.push(frame.toString()) > 0 }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- all that an audience uses of a connection
+  // all that an audience uses of a connection
   return { bytes, connection: fake as unknown as Connection }
 }
 

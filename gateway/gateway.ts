@@ -143,7 +143,6 @@ export function createGateway(options: GatewayOptions): Gateway {
     while (!signal.aborted) {
       // whoever looks finds out by the absence: nothing here depends on it
       bus.announce({ id: options.id, phase: life.phase.current, sockets: hub.size }).catch(() => {})
-      // oxlint-disable-next-line no-await-in-loop -- waiting is the point
       await clock.wait(ANNOUNCE_MS, signal)
     }
   }
@@ -151,7 +150,6 @@ export function createGateway(options: GatewayOptions): Gateway {
   async function tickUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       hub.tick()
-      // oxlint-disable-next-line no-await-in-loop -- waiting is the point
       await clock.wait(TICK_MS, signal)
     }
   }

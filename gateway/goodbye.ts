@@ -43,7 +43,6 @@ export async function sayGoodbye({ hub, spreadMs, clock, random, signal }: Goodb
   ])
   // who does not answer the closing handshake is cut by the ws server's closeTimeout
   while (hub.size > 0 && !signal.aborted) {
-    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
     await clock.wait(LOOK_MS, signal)
   }
   for (const connection of hub.connections()) connection.terminate()

@@ -75,9 +75,9 @@ function setup() {
   const join = (polls = ['p']) => {
     const socket = new FakeSocket(clock.now)
     const connection = new Connection({
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as much of them as a connection uses
+      // as much of them as a connection uses
       socket: socket as unknown as WebSocket,
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+      // as above
       stream: socket.stream as unknown as Socket,
       polls,
       address: '192.0.2.1',

@@ -56,7 +56,7 @@ async function answerOf(message: IncomingMessage): Promise<Response> {
     message.resume()
     return new Response(null, { status: statusCode, headers })
   }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Node's web streams and those of the Response type are the same at run time
+  // Node's web streams and those of the Response type are the same at run time
   return new Response(Readable.toWeb(message) as ReadableStream, { status: statusCode, headers })
 }
 

@@ -121,12 +121,10 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     async run(signal) {
       while (!signal.aborted) {
         try {
-          // oxlint-disable-next-line no-await-in-loop -- one look after the other
           await reconcile()
         } catch (error) {
           log.debug({ err: error }, 'nothing to reconcile with: the last known tallies stay')
         }
-        // oxlint-disable-next-line no-await-in-loop -- waiting is the point
         await clock.wait(RECONCILE_MS, signal)
       }
     },

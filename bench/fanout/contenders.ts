@@ -155,7 +155,6 @@ async function drivenByLines(server: PinnedProcess, path: (polls: number) => str
 
 async function listening(server: PinnedProcess): Promise<number> {
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- one line after the other
     const line = await server.line(20_000)
     if (!line.startsWith('{')) continue
     const { msg, port } = JSON.parse(line) as { msg?: string; port?: number }

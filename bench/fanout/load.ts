@@ -137,7 +137,6 @@ function sendControl(socket: Socket, opcode: number, data: Buffer): void {
 async function until(done: () => boolean, timeoutMs: number): Promise<void> {
   const endsAt = performance.now() + timeoutMs
   while (!done() && performance.now() < endsAt) {
-    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.min(100, endsAt - performance.now()))
       look = () => {
@@ -221,7 +220,6 @@ const commands: Record<string, (args: string[]) => unknown> = {
     let bad = 0
     while (performance.now() < endsAt) {
       const startedAt = nowUs()
-      /* oxlint-disable no-await-in-loop -- one probe after the other */
       const [answer] = (await once(get({ port, host: '127.0.0.1', path, agent: false }), 'response').catch(() => [])) as [
         { statusCode?: number; resume(): void }?,
       ]
@@ -229,7 +227,6 @@ const commands: Record<string, (args: string[]) => unknown> = {
       if (answer?.statusCode !== 200) bad++
       times.push(nowUs() - startedAt)
       await delay(Math.max(0, Number(gapMs) - (nowUs() - startedAt) / 1_000))
-      /* oxlint-enable no-await-in-loop */
     }
     return { probes: times.length, bad, ...quantiles(times) }
   },

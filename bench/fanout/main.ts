@@ -126,7 +126,6 @@ for (let index = 0; index < rounds; index++) {
   const round: Round = {}
   for (const contender of turned(CONTENDERS, index)) {
     if (contender === 'epoll' && compiled === undefined) continue
-    // oxlint-disable-next-line no-await-in-loop -- one at a time
     const seen = await visit(contender, options())
     round[contender] = seen
     const { cpuUs, userUs } = seen.fanout

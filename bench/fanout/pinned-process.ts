@@ -62,7 +62,6 @@ export function startPinned({ name, command, args, env = {}, core }: PinnedProce
         if (ended) throw new Error(`${name} ended: ${stderr}`)
         const leftMs = until - performance.now()
         if (leftMs <= 0) throw new Error(`${name} has said nothing for ${timeoutMs} ms: ${stderr}`)
-        // oxlint-disable-next-line no-await-in-loop -- waiting is the point
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, leftMs)
           look = () => {

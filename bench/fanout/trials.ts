@@ -120,7 +120,6 @@ async function publishFor(server: Contender, seconds: number): Promise<number> {
   const until = performance.now() + seconds * 1_000
   let published = 0
   while (performance.now() < until) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await Promise.all([server.publish(1), delay(GAP_MS)])
     published++
   }

@@ -141,7 +141,6 @@ interface BroadcastOptions {
 async function leastDisturbed(repeats: number, measure: () => Promise<Window>): Promise<Window> {
   let best = await measure()
   for (let again = 0; again < repeats && best.othersShare > 0.05; again++) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time
     const next = await measure()
     if (next.othersShare < best.othersShare) best = next
   }
@@ -156,11 +155,9 @@ async function broadcasts({ server, audience, core, sockets, polls, messages }: 
   const busyBefore = core === undefined ? 0 : coreBusyUs(core)
   let spentUs = 0
   for (let done = 1; done <= count; done++) {
-    /* oxlint-disable no-await-in-loop -- one broadcast after the other */
     const publishedAt = await server.publish(polls)
     spentUs += (await audience.received(done * perBroadcast)) - publishedAt
     await delay(Math.max(0, GAP_MS - (monotonicUs() - publishedAt) / 1_000))
-    /* oxlint-enable no-await-in-loop */
   }
   const [used, loadUsed] = [cpuSince(server.pid, before), cpuSince(audience.pid, loadBefore)]
   const delivery = await audience.report()
@@ -186,9 +183,7 @@ async function changes(server: Contender, audience: Audience): Promise<number> {
   const reading = audience.run(1_500)
   const startedAt = performance.now()
   for (let change = 0; change < CHANGES; change++) {
-    // oxlint-disable-next-line no-await-in-loop -- evenly over the second
     await delay(Math.max(0, startedAt + (change * 1_000) / CHANGES - performance.now()))
-    // oxlint-disable-next-line no-await-in-loop
     await server.publish(1)
   }
   await reading

@@ -55,7 +55,6 @@ test('a screen that comes late draws the line from where the poll began', async 
     return ((await response.json()) as { points: unknown[] }).points.length
   }
   const sampled = async (count: number) => {
-    // oxlint-disable-next-line no-await-in-loop -- what the server samples can only be asked for
     while ((await moments()) < count) await new Promise((resolve) => setTimeout(resolve, 100))
   }
   await instance.vote('late', 'yes')

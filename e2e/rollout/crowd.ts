@@ -60,7 +60,7 @@ function handOut(record: ClientRecord, version: number) {
 /** Resolves once the client has its first tally. */
 function startSdkClient(): Promise<void> {
   const record = newRecord('sdk')
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- ws speaks the browser's interface, its types differ in details
+  // ws speaks the browser's interface, its types differ in details
   const client = createTallyClient({
     url: `${options.url}/ws`,
     WebSocket: recordedSocket(record) as unknown as typeof globalThis.WebSocket,

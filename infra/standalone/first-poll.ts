@@ -46,9 +46,7 @@ export async function simulate(options: SimulationOptions): Promise<void> {
     const voter = crowd[vote < crowd.length ? vote : Math.floor(random() * crowd.length)] ?? ''
     const mood = (Math.sin(clock.now() / 20_000) + 1) / 2
     const option = ids[Math.min(ids.length - 1, Math.floor(((random() + mood) / 2) * ids.length))] ?? ''
-    // oxlint-disable-next-line no-await-in-loop -- one voter after the other
     await ballotBox.cast({ poll, voter, option })
-    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
     await clock.wait((1_000 / VOTES_PER_SECOND) * 2 * random(), signal)
   }
 }

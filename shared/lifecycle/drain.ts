@@ -54,7 +54,6 @@ export async function drain(options: DrainOptions): Promise<DrainReport> {
     options.onProgress?.({ stage: stage.name, finished })
     const leftMs = startedAt + options.deadlineMs - clock.now() - (stages.length - index - 1) * reserveMs
     const budgetMs = Math.max(reserveMs, Math.min(stage.deadlineMs ?? Infinity, leftMs))
-    // oxlint-disable-next-line no-await-in-loop -- stages are ordered: the next may only start when this one has ended
     finished.push(await runStage(stage, budgetMs, clock))
   }
   options.onProgress?.({ stage: undefined, finished })

@@ -35,7 +35,6 @@ export function createManualClock(startMs = 0): ManualClock {
         waits = waits.filter((entry) => entry !== next)
         nowMs = Math.max(nowMs, next.dueMs)
         next.wake()
-        // oxlint-disable-next-line no-await-in-loop -- what wakes first may set the next wait
         await settle()
       }
       nowMs = untilMs

@@ -27,7 +27,6 @@ export async function pace({ dueMs, clock, signal, act }: PaceOptions): Promise<
   const startedAt = clock.now()
   for (let next = 0; next < dueMs.length && !signal.aborted;) {
     const aheadMs = (dueMs[next] ?? 0) - (clock.now() - startedAt)
-    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
     if (aheadMs > 0) await clock.wait(Math.max(aheadMs, TICK_MS), signal)
     const elapsedMs = clock.now() - startedAt
     while (next < dueMs.length && (dueMs[next] ?? 0) <= elapsedMs && !signal.aborted) act(next++)

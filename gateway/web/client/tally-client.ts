@@ -74,7 +74,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const { url = '/ws', random = Math.random, WebSocket: Socket = WebSocket } = options
   const base = new URL(url, import.meta.url)
   base.protocol = base.protocol.replace('http', 'ws')
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same object, its events typed
+  // the same object, its events typed
   const target = new EventTarget() as Target
   const subscribed = new Map<string, number>()
   const sockets: { [source in Source]?: WebSocket | undefined } = {}

@@ -183,9 +183,7 @@ async function refreshServers(): Promise<void> {
 /** Over and over until the session ends, but not for a tab that nobody sees. */
 async function repeat(everyMs: number, refresh: () => Promise<void>, { signal }: AbortController): Promise<void> {
   while (!signal.aborted) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     if (!document.hidden) await refresh()
-    // oxlint-disable-next-line no-await-in-loop -- waiting is the point
     await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }

@@ -68,7 +68,6 @@ async function loadHistory(): Promise<void> {
   const [first] = past.points
   if (!first) return
   for (const step of stepsFor(Date.parse(first.at), Date.now())) {
-    // oxlint-disable-next-line no-await-in-loop -- the next is asked for only when this one does not suffice
     past = await read(step)
     if (isWhole(past)) break
   }
