@@ -19,6 +19,7 @@ interface Document {
 
 const text = readFileSync(new URL('web/pages/asyncapi.yaml', import.meta.url), 'utf8')
 const whole = parse(text) as Json
+// the parts this test reads; were one missing, the assertions below would fail
 const document = whole as unknown as Document
 const FRAMES = { PollFrame, TallyFrame, AliveFrame, DrainFrame }
 

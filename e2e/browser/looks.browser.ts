@@ -128,6 +128,7 @@ for (const { name, path, prepare } of LOOKS) {
           interface Axe {
             run(): Promise<{ violations: { id: string; nodes: { target: unknown }[] }[] }>
           }
+          // runs in the page, where axe was put a moment ago and no type knows of it
           const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run()
           return violations.map(({ id, nodes }) => `${id}: ${JSON.stringify(nodes.map(({ target }) => target))}`)
         })

@@ -106,6 +106,7 @@ test('server restarted under the page: never blank, never stale numbers shown as
   await receipt(page, 'Your vote for Dogs is counted.')
   await badge(page, /^live$/)
   await row(page, 'Dogs', /50%\s+2 votes/)
+  // what the script injected above wrote down in the page, of which no type knows
   const watched = await page.evaluate(() => (globalThis as unknown as { watched: { blanks: number; badges: string[] } }).watched)
   assert.equal(watched.blanks, 0)
   assert.deepEqual(

@@ -53,6 +53,7 @@ for (const [file, code] of [
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   test(`after ${signal} nothing that the run started is left`, async () => {
     await using runner = startChild({ entry: ENTRY, args: ['hanging'], cwd, env: { TMPDIR: cwd } })
+    // the line that the hanging test prints; a log line's further fields are unknown
     const { pids, urls } = (await runner.logged(({ msg }) => msg === 'hanging', { timeoutMs: 60_000 })) as unknown as Hanging
     for (const url of urls) assert.equal(await accepts(url), true)
     const { code } = await runner.stop(signal)
