@@ -52,12 +52,13 @@ export function createApp(options: AppOptions) {
   app.get('/health', (c) => answer(c, probes.health()))
 
   app.use(requestId())
-  app.use(
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`),
-    }),
-  )
+  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
+  const limitWhileReading = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge })
+  app.use(async (c, next) => {
+    // only without a length does one have to read to find out, which takes a whole Request of the web's
+    if (c.req.header('transfer-encoding') !== undefined) return await limitWhileReading(c, next)
+    return Number(c.req.header('content-length') ?? 0) > MAX_BODY_BYTES ? tooLarge() : await next()
+  })
   app.use('/api/*', async (c, next) => {
     const type = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
     if (hasBody(c) && type !== 'application/json') {
@@ -84,7 +85,7 @@ export function createApp(options: AppOptions) {
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(poll, outcome.voter) : undefined
     const standing = await standings.read(poll, ballot?.option)
     if (standing === undefined) throw unknownPoll(poll)
-    if (outcome.kind !== 'known' && ticket === undefined) await voters.issue(c)
+    if (outcome.kind !== 'known' && ticket === undefined) voters.issue(c)
     const { epoch, version } = standing.tally
     // a weak validator: the same standing, whatever a proxy does to its encoding
     const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
@@ -101,7 +102,7 @@ export function createApp(options: AppOptions) {
     const outcome = await identify(c, poll, c.req.valid('header')['livetally-ticket'])
     if (outcome.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, poll, option)
     if (outcome.kind !== 'known') {
-      await voters.issue(c)
+      voters.issue(c)
       throw outcome.kind === 'none'
         ? refusedInContext(c, 401, 'no-voter', 'This response sets the voter cookie: repeat the request with it.')
         : refusedInContext(
@@ -161,7 +162,7 @@ export function createApp(options: AppOptions) {
     poll: string,
     ticket: string | undefined,
   ): Promise<VoterOutcome | { readonly kind: 'no-ticket' }> {
-    if (ticket === undefined) return await voters.read(c)
+    if (ticket === undefined) return voters.read(c)
     // a made-up ticket must not become a voter, whatever the poll's policy
     return (await tickets.isGood(poll, ticket)) ? { kind: 'known', voter: ticketVoter(poll, ticket) } : { kind: 'no-ticket' }
   }

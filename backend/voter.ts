@@ -1,7 +1,7 @@
 /** Who votes: a browser, known by a signed cookie that scripts cannot read. One browser, one ballot. */
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'hono'
-import { getSignedCookie, setSignedCookie } from 'hono/cookie'
+import { getCookie, setCookie } from 'hono/cookie'
 
 export type VoterOutcome =
   | { readonly kind: 'known'; readonly voter: string }
@@ -10,28 +10,35 @@ export type VoterOutcome =
   | { readonly kind: 'forged' }
 
 export interface VoterCookie {
-  read(c: Context): Promise<VoterOutcome>
+  read(c: Context): VoterOutcome
   /** Gives the browser a new voter id with the response, replacing what it had. */
-  issue(c: Context): Promise<string>
+  issue(c: Context): string
 }
 
 const NAME = 'voter'
 const MAX_AGE_S = 400 * 24 * 3_600 // what browsers cap it at (RFC 6265bis §5.5)
+const SIGNATURE_BYTES = 32 // of SHA-256
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function createVoterCookie(options: { readonly secret: string; readonly now: () => number }): VoterCookie {
   /** Over TLS the name gets the `__Host-` prefix, which no sibling domain and no plain page can overwrite. */
   const prefix = (c: Context) => (c.req.header('x-forwarded-proto') === 'https' ? ('host' as const) : undefined)
+  // Signed as Hono's signed cookies are, but at once: those go to the thread pool and back, twice for each vote.
+  const signatureOf = (voter: string) => createHmac('sha256', options.secret).update(voter).digest()
   return {
-    async read(c) {
-      const voter = await getSignedCookie(c, options.secret, NAME, prefix(c))
-      if (voter === undefined) return { kind: 'none' }
-      return voter !== false && UUID.test(voter) ? { kind: 'known', voter } : { kind: 'forged' }
+    read(c) {
+      const cookie = getCookie(c, NAME, prefix(c))
+      // an id holds no dot, a signature none either
+      const [voter = '', signature, ...rest] = cookie?.split('.') ?? []
+      if (signature === undefined) return { kind: 'none' }
+      const given = Buffer.from(signature, 'base64')
+      const isGood = rest.length === 0 && UUID.test(voter) && given.length === SIGNATURE_BYTES
+      return isGood && timingSafeEqual(given, signatureOf(voter)) ? { kind: 'known', voter } : { kind: 'forged' }
     },
-    async issue(c) {
+    issue(c) {
       const voter = uuidV7(options.now())
       const secure = prefix(c) === 'host'
-      await setSignedCookie(c, NAME, voter, options.secret, {
+      setCookie(c, NAME, `${voter}.${signatureOf(voter).toString('base64')}`, {
         path: '/',
         httpOnly: true,
         sameSite: 'Lax',

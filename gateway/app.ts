@@ -2,18 +2,19 @@
 import type { IncomingMessage } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../shared/lifecycle/probes.ts'
 import { PollId } from '../shared/protocol/frames.ts'
 import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
+import type { Api } from './api.ts'
 import type { Peer, PeerRequest } from './client-address.ts'
 import { createEmbedding } from './embedding.ts'
-import type { Api } from './forward.ts'
 import type { RequestOrigin } from './origin.ts'
 import { pageResponse, type Pages } from './pages.ts'
+import { passedHeaders } from './passed-headers.ts'
 import { qrCodeSvg } from './qr-code.ts'
+import { readBody } from './read-body.ts'
 
 export interface AppOptions {
   readonly probes: Probes
@@ -36,14 +37,17 @@ const FRAMED_PATH = /^\/p\/[^/]+\/results$/
 /** What it may load as a script or a picture. */
 const LOADABLE_PATH = /^\/assets\/|^\/p\/[^/]+\/qr\.svg$/
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
-/** What a proxy, or a client who would like to be taken for one, may have put into a request. */
-const FORWARDED_HEADERS = [
+/** What a proxy, or a client who would like to be taken for one, may have put into a request; and what is different from here on. */
+const SENT_ANEW = [
   'forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
   'x-forwarded-port',
   'x-real-ip',
+  'host',
+  'content-length',
+  'expect',
 ]
 
 export function createApp(options: AppOptions): Hono<Env> {
@@ -76,14 +80,18 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
   for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)
 
-  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
-  app.use('/api/*', bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }))
   const toApi = async (c: Context<Env>) => {
-    const peer = options.readPeer(peerRequest(c.env.incoming))
-    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(c.env.incoming, peer))) {
+    const { incoming } = c.env
+    const peer = options.readPeer(peerRequest(incoming))
+    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(incoming, peer))) {
       return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
     }
-    return await options.api(asSeenByTheEdge(c, peer))
+    // who left in the middle of it hears no answer, whatever it says
+    const body = await readBody(incoming, MAX_BODY_BYTES).catch(() => undefined)
+    if (body === undefined) return problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
+    const { pathname, search } = new URL(c.req.url)
+    const headers = headersForApi(incoming, peer, c.var.requestId)
+    return await options.api({ method: c.req.method, target: pathname + search, headers, body })
   }
   app.all('/api/*', toApi)
   app.get('/openapi.json', toApi)
@@ -114,18 +122,18 @@ export function createApp(options: AppOptions): Hono<Env> {
     })
   })
   return app
+}
 
-  /** The request with what this edge knows of its sender, and nothing the sender says of that itself. */
-  function asSeenByTheEdge(c: Context<Env>, peer: Peer): Request {
-    const headers = new Headers(c.req.raw.headers)
-    for (const name of FORWARDED_HEADERS) headers.delete(name)
-    const origin = new URL(peer.origin)
-    headers.set('x-forwarded-for', peer.address)
-    headers.set('x-forwarded-proto', origin.protocol.slice(0, -1))
-    headers.set('x-forwarded-host', origin.host)
-    headers.set('x-request-id', c.var.requestId)
-    return new Request(c.req.raw, { headers })
-  }
+/** The request's headers with what this edge knows of its sender, and nothing the sender says of that itself. */
+function headersForApi(incoming: IncomingMessage, peer: Peer, id: string): Record<string, string> {
+  const headers = passedHeaders(incoming.headers)
+  for (const name of SENT_ANEW) delete headers[name]
+  const [scheme = '', host = ''] = peer.origin.split('://')
+  headers['x-forwarded-for'] = peer.address
+  headers['x-forwarded-proto'] = scheme
+  headers['x-forwarded-host'] = host
+  headers['x-request-id'] = id
+  return headers
 }
 
 function answer(c: Context, { status, body }: ReturnType<Probes['live']>): Response {

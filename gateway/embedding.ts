@@ -39,10 +39,12 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
 
   /** Answers an allowed origin by its name; `true` when it is one. Caches must keep the answers to different origins apart. */
   const share = (c: Context): boolean => {
-    c.header('vary', 'origin', { append: true })
+    // not c.header(): on an answer that is there already it would take the whole answer apart
+    const { headers } = c.res
+    headers.append('vary', 'origin')
     const origin = c.req.header('origin')
     if (origin === undefined || !allowed.has(origin)) return false
-    c.header('access-control-allow-origin', origin)
+    headers.set('access-control-allow-origin', origin)
     return true
   }
 
@@ -62,16 +64,16 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
     async votable(c, next) {
       if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {
         c.res = new Response(null, { status: 204, headers: { 'cache-control': 'no-store' } })
-        if (share(c)) {
-          c.header('access-control-allow-credentials', 'true')
-          c.header('access-control-allow-methods', 'GET, PUT')
-          c.header('access-control-allow-headers', 'content-type, livetally-ticket')
-          c.header('access-control-max-age', PREFLIGHT_MAX_AGE_S)
-        }
+        if (!share(c)) return
+        const { headers } = c.res
+        headers.set('access-control-allow-credentials', 'true')
+        headers.set('access-control-allow-methods', 'GET, PUT')
+        headers.set('access-control-allow-headers', 'content-type, livetally-ticket')
+        headers.set('access-control-max-age', PREFLIGHT_MAX_AGE_S)
         return
       }
       await next()
-      if (share(c)) c.header('access-control-allow-credentials', 'true')
+      if (share(c)) c.res.headers.set('access-control-allow-credentials', 'true')
     },
   }
 }

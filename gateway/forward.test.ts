@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type { Log } from '../shared/telemetry/log.ts'
+import type { ApiRequest } from './api.ts'
 import { createForward } from './forward.ts'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
@@ -25,12 +26,13 @@ async function echo(request: IncomingMessage, response: ServerResponse): Promise
   response.end(JSON.stringify([request.method, request.url, request.headers['x-a'], body]))
 }
 
-const put = (body = '{"option":"cats"}') =>
-  new Request('http://edge/api/polls/p/vote?x=1', {
-    method: 'PUT',
-    headers: { 'content-type': 'application/json', 'x-a': '1' },
-    body,
-  })
+const put = (): ApiRequest => ({
+  method: 'PUT',
+  target: '/api/polls/p/vote?x=1',
+  headers: { 'content-type': 'application/json', 'x-a': '1' },
+  body: Buffer.from('{"option":"cats"}'),
+})
+const get = (target: string): ApiRequest => ({ method: 'GET', target, headers: {} })
 
 test('passes on the request and the answer, and keeps the connection', async (t) => {
   const connections = new Set<unknown>()
@@ -57,8 +59,8 @@ test('passes on what has no end yet, and what has no body', async (t) => {
     }
   })
   const forward = createForward({ backendUrls: [url], log: silent })
-  assert.equal(await (await forward(new Request('http://edge/stream'))).text(), 'first last')
-  const none = await forward(new Request('http://edge/none'))
+  assert.equal(await (await forward(get('/stream'))).text(), 'first last')
+  const none = await forward(get('/none'))
   assert.deepEqual([none.status, none.headers.get('etag'), await none.text()], [304, '"x"', ''])
 })
 
@@ -89,7 +91,7 @@ test('sends a PUT again whose connection broke, and a POST not', async (t) => {
   assert.equal(await (await forward(put())).text(), 'done')
   assert.equal(requests, 2)
   requests = 0
-  const post = await forward(new Request('http://edge/api/polls', { method: 'POST', body: '{}' }))
+  const post = await forward({ ...put(), method: 'POST' })
   assert.equal(post.status, 503)
   assert.equal(requests, 1)
 })

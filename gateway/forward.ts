@@ -1,12 +1,9 @@
 /** `/api` on its way to a backend: kept alive, bounded in time, and tried again where that cannot do anything twice. */
-import { proxy } from 'hono/proxy'
 import pRetry from 'p-retry'
 import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
-import { createKeepAliveFetch } from './keep-alive-fetch.ts'
-
-/** Answers a request to the API: a backend at the other end of the network, or in the same process. */
-export type Api = (request: Request) => Promise<Response>
+import type { Api, ApiRequest } from './api.ts'
+import { createKeepAliveClient } from './keep-alive-client.ts'
 
 export interface ForwardOptions {
   /** One or more; a try that fails goes on with the next. */
@@ -21,40 +18,41 @@ export interface ForwardOptions {
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 
 export function createForward({ backendUrls, log, timeoutMs = 10_000, patienceMs = 8_000 }: ForwardOptions): Api {
-  const backends = createKeepAliveFetch()
+  const client = createKeepAliveClient()
+  const backends = backendUrls.map((url) => new URL(url))
   let turn = 0
 
-  return async (request) => {
-    const { pathname, search } = new URL(request.url)
-    // kept whole, so that it can be sent again
-    const body = new Uint8Array(await request.arrayBuffer())
-    const attempt = async () => {
-      const target = new URL(pathname + search, backendUrls[turn % backendUrls.length])
-      const signal = AbortSignal.timeout(timeoutMs)
-      try {
-        return await proxy(target, {
-          method: request.method,
-          headers: request.headers,
-          customFetch: ({ method, headers }) => backends.send(target, { method, headers, body, signal }),
-        })
-      } catch (error) {
-        turn += 1
-        throw asError(error)
-      }
-    }
+  const attempt = async (request: ApiRequest) => {
+    const backend = backends[turn % backends.length]
+    if (backend === undefined) throw new Error('no backend is configured')
     try {
-      return await pRetry(attempt, {
-        retries: 20,
-        minTimeout: 25,
-        maxTimeout: 1_000,
-        factor: 2,
-        randomize: true,
-        maxRetryTime: patienceMs,
-        shouldRetry: ({ error }) => mayTryAgain(error, request.method),
+      return await client.send(backend, request, timeoutMs)
+    } catch (error) {
+      turn += 1
+      throw asError(error)
+    }
+  }
+
+  const tryAgain = (request: ApiRequest) =>
+    pRetry(() => attempt(request), {
+      retries: 20,
+      minTimeout: 25,
+      maxTimeout: 1_000,
+      factor: 2,
+      randomize: true,
+      maxRetryTime: patienceMs,
+      shouldRetry: ({ error }) => mayTryAgain(error, request.method),
+    })
+
+  return async (request) => {
+    try {
+      return await attempt(request).catch((error: unknown) => {
+        if (mayTryAgain(asError(error), request.method)) return tryAgain(request)
+        throw error
       })
     } catch (error) {
       const fault = asError(error)
-      log.warn({ method: request.method, path: pathname, reason: reason(fault) }, 'no backend answers')
+      log.warn({ method: request.method, path: pathOf(request), reason: reason(fault) }, 'no backend answers')
       return fault.name === 'TimeoutError'
         ? problemResponse(
             504,
@@ -64,6 +62,11 @@ export function createForward({ backendUrls, log, timeoutMs = 10_000, patienceMs
         : problemResponse(503, 'unavailable', 'No backend can be reached. Try again in a moment.', { 'retry-after': '1' })
     }
   }
+}
+
+/** Without its query, which is nobody's business in a log. */
+function pathOf({ target }: ApiRequest): string {
+  return target.split('?', 1)[0] ?? ''
 }
 
 /** A refused connection carried nothing; a broken one may have carried everything, so only idempotent methods (RFC 9110 §9.2.2) go again. */

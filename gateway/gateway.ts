@@ -12,11 +12,11 @@ import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
+import type { Api } from './api.ts'
 import { createApp, peerRequest, requestOrigin } from './app.ts'
 import { createAdmission } from './admission.ts'
 import { createPeerReader } from './client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
-import type { Api } from './forward.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { createHub } from './hub.ts'
 import { createOriginCheck } from './origin.ts'
@@ -157,7 +157,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
 /** The last resort of the feed: the poll as the API shows it to anyone. */
 async function askForPoll(api: Api, poll: string): Promise<Snapshot | undefined> {
-  const response = await api(new Request(`http://backend/api/polls/${poll}`))
+  const response = await api({ method: 'GET', target: `/api/polls/${poll}`, headers: {} })
   if (response.status === 404) return undefined
   if (!response.ok) throw new Error(`the API answered ${response.status}`)
   return Snapshot.parse(await response.json())

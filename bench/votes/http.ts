@@ -8,7 +8,9 @@ import { COOKIE_SECRET, startCluster } from '../../e2e/support/cluster.ts'
 import { interleave, median } from './sample.ts'
 import { OPTIONS } from './scene.ts'
 
-const CONNECTIONS = 64
+/** Voters in flight, as in the ballot box's own figure. */
+const CONNECTIONS = 1_024
+const WARM_UP_MS = 6_000
 const POLL = 'over-http'
 
 export interface HttpFigures {
@@ -39,6 +41,8 @@ export async function measureHttp(
     cookies.push((await serializeSigned('voter', uuidV7(Date.now() - i), COOKIE_SECRET)).split(';', 1)[0] ?? '')
   }
   try {
+    // until the engines have compiled what is hot
+    for (const port of [Number(target.port), parserPort]) await load(port, cookies, WARM_UP_MS)
     const results = await interleave(
       {
         livetally: () => load(Number(target.port), cookies, options.roundMs),
@@ -53,7 +57,7 @@ export async function measureHttp(
 }
 
 /** Answers of 200 per second over so many connections, each with one request on its way. */
-async function load(port: number, cookies: readonly string[], ms: number): Promise<number> {
+export async function load(port: number, cookies: readonly string[], ms: number): Promise<number> {
   let answered = 0
   const startedAt = performance.now()
   await Promise.all(

@@ -1,6 +1,7 @@
 /** Livetally in one process: gateway, backend, an embedded database, and a bus in memory. */
 import { createBackend } from '../../backend/backend.ts'
 import { openPglite } from '../../backend/db.ts'
+import { apiOf } from '../../gateway/api.ts'
 import { createGateway } from '../../gateway/gateway.ts'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
 import { systemClock } from '../../shared/lifecycle/clock.ts'
@@ -41,7 +42,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: DRAIN
     ...shared,
     id: 'standalone',
     bus,
-    api: backend.fetch,
+    api: apiOf(backend.fetch),
     edge: config.edge,
     drain: DRAIN,
     checks: backend.checks,
