@@ -1,23 +1,25 @@
 /** The API over HTTP: polls, ballots, probes. Declared once, checked by the declaration, served as OpenAPI 3.1. */
 import { OpenAPIHono } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { HTTPException } from 'hono/http-exception'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../shared/lifecycle/probes.ts'
 import { problemResponse } from '../shared/protocol/problem.ts'
+import { VOTE_BUNDLE_PATH } from '../shared/protocol/vote-bundle.ts'
 import type { Log } from '../shared/telemetry/log.ts'
-import { type BallotBox, type CastOutcome, VoteUnconfirmed } from './ballot-box.ts'
-import { DatabaseUnavailable, isTransient } from './db-faults.ts'
+import type { BallotBox, CastOutcome } from './ballot-box.ts'
+import { takeBundle } from './bundle-route.ts'
+import { answerToFault } from './faults.ts'
 import type { HistoryPoint } from './history.ts'
 import { mountOrganiser, type OrganiserOptions } from './organiser.ts'
 import type { PollStore } from './poll-store.ts'
-import { asProblem, badBody, Refused, refusedInContext, unknownPoll, voteRefused } from './refusals.ts'
+import { badBody, unknownPoll } from './refusals.ts'
 import { listPolls, readHistory, readPoll, vote } from './routes.ts'
 import { createStandings } from './standings.ts'
 import type { TallyStore } from './tally-store.ts'
-import { ticketVoter, type TicketStore } from './ticket-store.ts'
-import type { VoterCookie, VoterOutcome } from './voter.ts'
+import type { TicketStore } from './ticket-store.ts'
+import type { VoterCookie } from './voter.ts'
+import { createVoting } from './voting.ts'
 
 export interface AppOptions {
   readonly probes: Probes
@@ -39,9 +41,12 @@ export interface AppOptions {
 }
 
 const MAX_BODY_BYTES = 65_536
+/** As many votes as come together, with their cookies. */
+const MAX_BUNDLE_BYTES = 4_194_304
 
 export function createApp(options: AppOptions) {
-  const { probes, tallies, tickets, ballotBox, voters, log } = options
+  const { probes, tallies, ballotBox, log } = options
+  const voting = createVoting(options)
   const standings = createStandings(options)
   const app = new OpenAPIHono<{ Variables: { requestId: string } }>({
     defaultHook: (result) => (result.success ? undefined : badBody(result.error.issues)),
@@ -52,13 +57,8 @@ export function createApp(options: AppOptions) {
   app.get('/health', (c) => answer(c, probes.health()))
 
   app.use(requestId())
-  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
-  const limitWhileReading = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge })
-  app.use(async (c, next) => {
-    // only without a length does one have to read to find out, which takes a whole Request of the web's
-    if (c.req.header('transfer-encoding') !== undefined) return await limitWhileReading(c, next)
-    return Number(c.req.header('content-length') ?? 0) > MAX_BODY_BYTES ? tooLarge() : await next()
-  })
+  app.put(VOTE_BUNDLE_PATH, limitBody(MAX_BUNDLE_BYTES), takeBundle(voting, log))
+  app.use(limitBody(MAX_BODY_BYTES))
   app.use('/api/*', async (c, next) => {
     const type = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
     if (hasBody(c) && type !== 'application/json') {
@@ -81,11 +81,11 @@ export function createApp(options: AppOptions) {
   app.openapi(readPoll, async (c) => {
     const { poll } = c.req.valid('param')
     const ticket = c.req.valid('header')['livetally-ticket']
-    const outcome = await identify(c, poll, ticket)
+    const outcome = await voting.identify(poll, { ...credentials(c), ticket })
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(poll, outcome.voter) : undefined
     const standing = await standings.read(poll, ballot?.option)
     if (standing === undefined) throw unknownPoll(poll)
-    if (outcome.kind !== 'known' && ticket === undefined) voters.issue(c)
+    if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
     const { epoch, version } = standing.tally
     // a weak validator: the same standing, whatever a proxy does to its encoding
     const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
@@ -99,23 +99,8 @@ export function createApp(options: AppOptions) {
   app.openapi(vote, async (c) => {
     const { poll } = c.req.valid('param')
     const { option } = c.req.valid('json')
-    const outcome = await identify(c, poll, c.req.valid('header')['livetally-ticket'])
-    if (outcome.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, poll, option)
-    if (outcome.kind !== 'known') {
-      voters.issue(c)
-      throw outcome.kind === 'none'
-        ? refusedInContext(c, 401, 'no-voter', 'This response sets the voter cookie: repeat the request with it.')
-        : refusedInContext(
-            c,
-            401,
-            'forged-voter',
-            'The voter cookie was not signed here. This response sets a good one: repeat the request with it.',
-          )
-    }
-    const cast = await ballotBox.cast({ poll, voter: outcome.voter, option })
-    options.onVote?.(cast.kind)
-    if (cast.kind !== 'accepted') throw voteRefused(cast, poll, option)
-    return c.json({ poll, option }, 200)
+    const ticket = c.req.valid('header')['livetally-ticket']
+    return c.json(await voting.cast({ poll, option, ...credentials(c), ticket }), 200)
   })
 
   app.openapi(readHistory, async (c) => {
@@ -135,36 +120,27 @@ export function createApp(options: AppOptions) {
   })
 
   app.notFound((c) => problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`))
-  app.onError((error, c) => {
-    if (error instanceof Refused) return error.response
-    if (error instanceof HTTPException) return asProblem(error)
-    const context = { requestId: c.var.requestId, method: c.req.method, path: c.req.path, err: error }
-    if (error instanceof VoteUnconfirmed) {
-      log.warn(context, 'a vote could not be confirmed')
-      return problemResponse(503, 'unconfirmed', 'Whether the vote was counted is not known. Repeat it: it counts once.', {
-        'retry-after': '1',
-      })
-    }
-    if (error instanceof DatabaseUnavailable || isTransient(error)) {
-      log.warn(context, 'the database did not answer a request')
-      return problemResponse(503, 'unavailable', 'The database does not answer. Try again in a moment.', { 'retry-after': '1' })
-    }
-    log.error(context, 'a request failed')
-    return problemResponse(500, 'internal', 'The fault is logged here under the request id.', {
-      'x-request-id': c.var.requestId ?? '',
-    })
-  })
+  app.onError((error, c) => answerToFault(error, log, { requestId: c.var.requestId, method: c.req.method, path: c.req.path }))
   return app
+}
 
-  /** Who votes: whoever has the ticket, or else the browser that has the cookie. */
-  async function identify(
-    c: Context,
-    poll: string,
-    ticket: string | undefined,
-  ): Promise<VoterOutcome | { readonly kind: 'no-ticket' }> {
-    if (ticket === undefined) return voters.read(c)
-    // a made-up ticket must not become a voter, whatever the poll's policy
-    return (await tickets.isGood(poll, ticket)) ? { kind: 'known', voter: ticketVoter(poll, ticket) } : { kind: 'no-ticket' }
+/** By what the sender of a request is known, a ticket aside. */
+function credentials(c: Context) {
+  return { cookie: c.req.header('cookie'), isSecure: isSecure(c) }
+}
+
+/** Whether the browser came to the edge over TLS. */
+function isSecure(c: Context): boolean {
+  return c.req.header('x-forwarded-proto') === 'https'
+}
+
+function limitBody(maxBytes: number): MiddlewareHandler {
+  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${maxBytes} bytes at most.`)
+  const limitWhileReading = bodyLimit({ maxSize: maxBytes, onError: tooLarge })
+  return async (c, next) => {
+    // only without a length does one have to read to find out, which takes a whole Request of the web's
+    if (c.req.header('transfer-encoding') !== undefined) return await limitWhileReading(c, next)
+    return Number(c.req.header('content-length') ?? 0) > maxBytes ? tooLarge() : await next()
   }
 }
 

@@ -1,5 +1,4 @@
 /** What the API says when it says no. Handlers throw it, since their types promise what `/openapi.json` promises. */
-import type { Context } from 'hono'
 import type { HTTPException } from 'hono/http-exception'
 import { problem, PROBLEM_CONTENT_TYPE, problemResponse, type Problem } from '../shared/protocol/problem.ts'
 import type { CastOutcome } from './ballot-box.ts'
@@ -59,10 +58,17 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, poll: str
   }
 }
 
-/** A problem that keeps the headers already set on the context, such as a cookie. */
-export function refusedInContext(c: Context, status: 401, kind: string, detail: string) {
-  const headers = { 'content-type': PROBLEM_CONTENT_TYPE, 'cache-control': 'no-store' }
-  return new Refused(c.body(JSON.stringify(problem(status, kind, detail)), status, headers))
+/** To a voter without a cookie, or with one that is not ours: the response gives a good one. */
+export function unknownVoter(kind: 'none' | 'forged', setCookie: string): Response {
+  const headers = { 'set-cookie': setCookie }
+  return kind === 'none'
+    ? problemResponse(401, 'no-voter', 'This response sets the voter cookie: repeat the request with it.', headers)
+    : problemResponse(
+        401,
+        'forged-voter',
+        'The voter cookie was not signed here. This response sets a good one: repeat the request with it.',
+        headers,
+      )
 }
 
 /** What a middleware threw: its status, its challenge (RFC 9110 §11.6.1), and never its stack. */

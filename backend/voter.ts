@@ -1,7 +1,6 @@
 /** Who votes: a browser, known by a signed cookie that scripts cannot read. One browser, one ballot. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Context } from 'hono'
-import { getCookie, setCookie } from 'hono/cookie'
+import { parse, serialize } from 'hono/utils/cookie'
 
 export type VoterOutcome =
   | { readonly kind: 'known'; readonly voter: string }
@@ -10,45 +9,45 @@ export type VoterOutcome =
   | { readonly kind: 'forged' }
 
 export interface VoterCookie {
-  read(c: Context): VoterOutcome
-  /** Gives the browser a new voter id with the response, replacing what it had. */
-  issue(c: Context): string
+  /** Who sent a request with this `Cookie` header. */
+  read(cookie: string | undefined, isSecure: boolean): VoterOutcome
+  /** A `Set-Cookie` header that gives the browser a new voter id, replacing what it had. */
+  issue(isSecure: boolean): string
 }
 
-const NAME = 'voter'
 const MAX_AGE_S = 400 * 24 * 3_600 // what browsers cap it at (RFC 6265bis §5.5)
 const SIGNATURE_BYTES = 32 // of SHA-256
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function createVoterCookie(options: { readonly secret: string; readonly now: () => number }): VoterCookie {
-  /** Over TLS the name gets the `__Host-` prefix, which no sibling domain and no plain page can overwrite. */
-  const prefix = (c: Context) => (c.req.header('x-forwarded-proto') === 'https' ? ('host' as const) : undefined)
   // Signed as Hono's signed cookies are, but at once: those go to the thread pool and back, twice for each vote.
   const signatureOf = (voter: string) => createHmac('sha256', options.secret).update(voter).digest()
   return {
-    read(c) {
-      const cookie = getCookie(c, NAME, prefix(c))
+    read(cookie, isSecure) {
+      const name = nameFor(isSecure)
       // an id holds no dot, a signature none either
-      const [voter = '', signature, ...rest] = cookie?.split('.') ?? []
+      const [voter = '', signature, ...rest] = parse(cookie ?? '', name)[name]?.split('.') ?? []
       if (signature === undefined) return { kind: 'none' }
       const given = Buffer.from(signature, 'base64')
       const isGood = rest.length === 0 && UUID.test(voter) && given.length === SIGNATURE_BYTES
       return isGood && timingSafeEqual(given, signatureOf(voter)) ? { kind: 'known', voter } : { kind: 'forged' }
     },
-    issue(c) {
+    issue(isSecure) {
       const voter = uuidV7(options.now())
-      const secure = prefix(c) === 'host'
-      setCookie(c, NAME, `${voter}.${signatureOf(voter).toString('base64')}`, {
+      return serialize(nameFor(isSecure), `${voter}.${signatureOf(voter).toString('base64')}`, {
         path: '/',
         httpOnly: true,
         sameSite: 'Lax',
         maxAge: MAX_AGE_S,
-        secure,
-        ...(secure ? { prefix: 'host' } : {}),
+        secure: isSecure,
       })
-      return voter
     },
   }
+}
+
+/** Over TLS the name gets the `__Host-` prefix, which no sibling domain and no plain page can overwrite. */
+function nameFor(isSecure: boolean): string {
+  return isSecure ? '__Host-voter' : 'voter'
 }
 
 /**

@@ -1,6 +1,5 @@
 /** The edge over HTTP: probes, sockets, pages, and `/api` on its way to a backend. */
 import type { IncomingMessage } from 'node:http'
-import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../shared/lifecycle/probes.ts'
@@ -9,6 +8,7 @@ import { problemResponse } from '../shared/protocol/problem.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Api } from './api.ts'
 import type { Peer, PeerRequest } from './client-address.ts'
+import type { EdgeEnv } from './edge-env.ts'
 import { createEmbedding } from './embedding.ts'
 import type { RequestOrigin } from './origin.ts'
 import { pageResponse, type Pages } from './pages.ts'
@@ -29,8 +29,6 @@ export interface AppOptions {
   readonly onAnswered?: (method: string, status: number, seconds: number) => void
 }
 
-type Env = { Bindings: HttpBindings; Variables: { requestId: string } }
-
 const MAX_BODY_BYTES = 65_536
 /** What another site may show in a frame: a poll's results, also as an overlay. */
 const FRAMED_PATH = /^\/p\/[^/]+\/results$/
@@ -50,9 +48,9 @@ const SENT_ANEW = [
   'expect',
 ]
 
-export function createApp(options: AppOptions): Hono<Env> {
+export function createApp(options: AppOptions): Hono<EdgeEnv> {
   const { probes, pages, log } = options
-  const app = new Hono<Env>()
+  const app = new Hono<EdgeEnv>()
 
   app.get('/live', (c) => answer(c, probes.live()))
   app.get('/ready', (c) => answer(c, probes.ready()))
@@ -80,7 +78,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
   for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)
 
-  const toApi = async (c: Context<Env>) => {
+  const toApi = async (c: Context<EdgeEnv>) => {
     const { incoming } = c.env
     const peer = options.readPeer(peerRequest(incoming))
     if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(incoming, peer))) {
@@ -96,7 +94,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.all('/api/*', toApi)
   app.get('/openapi.json', toApi)
 
-  const serve = (path: string) => (c: Context<Env>) => {
+  const serve = (path: string) => (c: Context<EdgeEnv>) => {
     const page = pages.get(path)
     return page === undefined ? notFound(c) : pageResponse(page, c.req.header())
   }

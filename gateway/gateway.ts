@@ -15,6 +15,7 @@ import type { Metrics } from '../shared/telemetry/metrics.ts'
 import type { Api } from './api.ts'
 import { createApp, peerRequest, requestOrigin } from './app.ts'
 import { createAdmission } from './admission.ts'
+import { bundleVotes } from './bundle-votes.ts'
 import { createPeerReader } from './client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
 import { sayGoodbye } from './goodbye.ts'
@@ -105,7 +106,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   )
   const app = createApp({
     probes,
-    api,
+    api: bundleVotes(api),
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,

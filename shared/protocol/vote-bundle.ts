@@ -1,0 +1,27 @@
+/** Votes on their way from a gateway to a backend, many in one request. Between services alone: no browser ever speaks it. */
+import { z } from 'zod'
+import { PollId } from './frames.ts'
+
+/** `PUT` takes an array of votes and answers with an array of answers in the same order, each once its ballot is committed. */
+export const VOTE_BUNDLE_PATH = '/votes'
+export const MAX_VOTES_IN_BUNDLE = 500
+
+/** What the API needs to know of `PUT /api/polls/:poll/vote`. */
+export const BundledVote = z.object({
+  poll: PollId,
+  /** As the voter sent it. */
+  body: z.string(),
+  /** The `Cookie` header. */
+  cookie: z.string().optional(),
+  /** The `Livetally-Ticket` header. */
+  ticket: z.string().optional(),
+  /** Whether the voter came over TLS. */
+  isSecure: z.boolean(),
+  requestId: z.string(),
+})
+export type BundledVote = z.infer<typeof BundledVote>
+export const VoteBundle = z.array(BundledVote).max(MAX_VOTES_IN_BUNDLE)
+
+export const BundledAnswer = z.object({ status: z.int(), headers: z.record(z.string(), z.string()), body: z.string() })
+export type BundledAnswer = z.infer<typeof BundledAnswer>
+export const BundledAnswers = z.array(BundledAnswer)
