@@ -11,7 +11,7 @@ import type { Voting } from './voting.ts'
 /** The handler of `PUT /votes`. */
 export function takeBundle(voting: Voting, log: Log): (c: Context) => Promise<Response> {
   return async (c) => {
-    const bundle = VoteBundle.safeParse(await c.req.json())
+    const bundle = VoteBundle.safeParse(await c.req.json().catch(() => undefined))
     if (!bundle.success) return badBody(bundle.error.issues)
     return c.json(await Promise.all(bundle.data.map((vote) => take(voting, log, vote))))
   }

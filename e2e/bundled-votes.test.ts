@@ -75,6 +75,25 @@ test('a vote in a bundle is answered as if it had come alone', async (t) => {
   }
 })
 
+test('what is no bundle is refused as a whole, with what is wrong', async (t) => {
+  const cluster = await startCluster({ gateways: 0 })
+  t.after(() => cluster[Symbol.asyncDispose]())
+  const backend = cluster.backends[0]?.url ?? ''
+  const headers = { 'content-type': 'application/json' }
+  const vote = { poll: POLL.poll, body: '{}', isSecure: false, requestId: 'r' }
+  for (const [body, status] of [
+    ['{', 400],
+    ['{}', 400],
+    [JSON.stringify([{ ...vote, poll: 'No Poll' }]), 400],
+    [JSON.stringify(Array.from({ length: 501 }, () => vote)), 400],
+    [JSON.stringify([{ ...vote, cookie: 'x'.repeat(4_200_000) }]), 413],
+  ] as const) {
+    const answer = await fetch(`${backend}/votes`, { method: 'PUT', headers, body })
+    assert.equal(answer.status, status, body.slice(0, 80))
+    assert.match(((await answer.json()) as { type: string }).type, status === 400 ? /bad-body/ : /too-large/)
+  }
+})
+
 test('a crowd that votes at once is counted to the last vote, and the gateway passes no bundle of anybody else', async (t) => {
   const cluster = await startCluster()
   t.after(() => cluster[Symbol.asyncDispose]())

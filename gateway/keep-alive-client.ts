@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https'
 import { Readable } from 'node:stream'
+import { urlToHttpOptions } from 'node:url'
 import type { ApiRequest } from './api.ts'
 import { passedHeaders } from './passed-headers.ts'
 import { readBody } from './read-body.ts'
@@ -24,11 +25,10 @@ export function createKeepAliveClient(): KeepAliveClient {
   return {
     send: (backend, { method, target, headers, body }, timeoutMs) =>
       new Promise((resolve, reject) => {
-        const { protocol, hostname, port } = backend
-        const options: RequestOptions = { hostname, port, path: target, method, headers, timeout: timeoutMs }
+        const options: RequestOptions = { ...urlToHttpOptions(backend), path: target, method, headers, timeout: timeoutMs }
         const answered = (message: IncomingMessage) => void answerOf(message).then(resolve, reject)
         const request: ClientRequest =
-          protocol === 'https:'
+          backend.protocol === 'https:'
             ? httpsRequest({ ...options, agent: tlsAgent }, answered)
             : httpRequest({ ...options, agent }, answered)
         request.once('error', reject)
