@@ -46,7 +46,8 @@ export async function createLog(options: LogOptions): Promise<Log> {
   const pretty = options.terminal ? await import('pino-pretty').catch(() => undefined) : undefined
   const log: Log =
     pretty === undefined
-      ? pino(settings)
+      ? // at once: what is on its way when the process ends would else be overtaken by its last lines
+        pino(settings, pino.destination({ dest: 1, sync: true }))
       : pino(settings, pretty.default({ ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss', sync: true }))
   return log
 }
