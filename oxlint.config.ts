@@ -33,6 +33,7 @@ const DOORS = {
   hono: ['gateway/**', 'backend/**', 'infra/**'],
   '@hono/node-server': ['gateway/**', 'backend/**', 'infra/**'],
   '@hono/zod-openapi': ['backend/**'],
+  koffi: ['gateway/descriptor-send.ts'],
   pino: ['shared/telemetry/log.ts'],
   '@prometheus-io/client': ['shared/telemetry/metrics.ts'],
 } as const satisfies Record<string, readonly string[]>

@@ -68,6 +68,7 @@ const REFUSED: readonly (readonly [file: string, line: string, message: string])
   ['shared/lifecycle/probes.ts', `import { Hono } from 'hono'`, DOOR],
   ['shared/lifecycle/probes.ts', `import type { Context } from 'hono'`, DOOR],
   ['gateway/app.ts', `import { pino } from 'pino'`, DOOR],
+  ['gateway/connection.ts', `import koffi from 'koffi'`, DOOR],
   ['gateway/app.ts', `import { Counter } from '@prometheus-io/client'`, DOOR],
 
   ['gateway/app.ts', `import process from 'node:process'`, PROCESS],

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { Audience, type Topic } from './audience.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, THROUGH_STREAM } from './connection.ts'
 
 /** A connection that writes down the bytes it is sent, a letter and a digit for each poll's version. */
 function connection() {
   const bytes: string[] = []
-  const fake = { seen: -1, write: (frame: Buffer) => bytes.push(frame.toString()) > 0 }
+  const writeRest = (frame: Buffer) => bytes.push(frame.toString()) > 0
+  const fake = { seen: -1, target: THROUGH_STREAM, write: writeRest, writeRest }
   // all that an audience uses of a connection
   return { bytes, connection: fake as unknown as Connection }
 }
@@ -24,7 +25,6 @@ function setup(size: number) {
     topics: [...topics.values()],
     defer: (run) => void waiting.push(run),
     elapsed: () => (elapsed += 100),
-    now: () => 0,
     onWritten: (n) => void (written += n),
   })
   const members = Array.from({ length: size }, () => connection())

@@ -1,5 +1,6 @@
 /** Everyone who follows the same polls: they all get the same bytes. */
-import type { Connection } from './connection.ts'
+import { type Connection, NOT_NOW, THROUGH_STREAM } from './connection.ts'
+import { sendNow } from './descriptor-send.ts'
 
 /** A poll as its sockets see it: finished frames, empty until there is something to tell. */
 export interface Topic {
@@ -13,7 +14,6 @@ export interface AudienceOptions {
   readonly defer: (run: () => void) => void
   /** A clock for spans, in ms. */
   readonly elapsed: () => number
-  readonly now: () => number
   /** Called with the number of sockets just written to. */
   readonly onWritten: (sockets: number) => void
 }
@@ -22,6 +22,11 @@ export interface AudienceOptions {
 const PAUSE_AFTER_MS = 8
 /** Sockets written to between two looks at the clock. */
 const STRIDE = 64
+
+/** A stride's worth of what is about to be sent: to whom, through which descriptor, and what. Filled anew by each stride. */
+const ready: Connection[] = []
+const targets = new Int32Array(STRIDE)
+const payloads: Buffer[] = []
 
 /**
  * Changes are numbered. Of each topic the audience knows the number of its last change, and of each connection the number of the
@@ -50,7 +55,12 @@ export class Audience {
 
   /** Sends one connection what it lacks. */
   catchUp(connection: Connection): void {
-    if (this.#send(connection, this.#options.now())) this.#options.onWritten(1)
+    const { seen } = connection
+    const frame = this.#lackedBy(seen)
+    if (frame === undefined) return
+    connection.seen = this.#change
+    if (connection.write(frame)) this.#options.onWritten(1)
+    else connection.seen = seen
   }
 
   /** Notes that a topic's tally frame is new, and its poll frame if so, and tells everyone soon. */
@@ -69,16 +79,13 @@ export class Audience {
 
   /** Goes round everyone, pausing whenever it has worked for a while, and once more when something changed meanwhile. */
   #goRound(everyone: readonly Connection[], from: number, change: number): void {
-    const { defer, elapsed, now, onWritten } = this.#options
+    const { defer, elapsed, onWritten } = this.#options
     const until = elapsed() + PAUSE_AFTER_MS
-    const at = now()
     let next = from
     let written = 0
     do {
-      for (const stop = Math.min(everyone.length, next + STRIDE); next < stop; next += 1) {
-        const connection = everyone[next]
-        if (connection !== undefined && this.#send(connection, at)) written += 1
-      }
+      written += this.#tellStride(everyone, next)
+      next += STRIDE
     } while (next < everyone.length && elapsed() < until)
     onWritten(written)
     if (next < everyone.length) defer(() => this.#goRound(everyone, next, change))
@@ -86,17 +93,47 @@ export class Audience {
     else this.#isTelling = false
   }
 
-  /** False when the connection lacks nothing, or cannot take it now: it catches up later. */
-  #send(connection: Connection, at: number): boolean {
-    const { seen } = connection
-    if (seen === this.#change) return false
+  /**
+   * Tells one stride of the connections and returns how many it wrote to; who cannot take it now catches up later.
+   *
+   * It first looks at all of them and then sends to all of them. Looking is a chain of reads from memory that the sends before have
+   * pushed out of the processor's caches; side by side they are waited for together, with a send between them one after the other.
+   * Nothing else runs in between, so what was seen still holds.
+   */
+  #tellStride(everyone: readonly Connection[], from: number): number {
+    const end = Math.min(everyone.length, from + STRIDE)
+    let count = 0
+    // almost everybody has seen the same
+    let seen = this.#change
+    let frame: Buffer | undefined
+    for (let next = from; next < end; next += 1) {
+      const connection = everyone[next]
+      if (connection === undefined) continue
+      if (connection.seen !== seen) frame = this.#lackedBy((seen = connection.seen))
+      if (frame === undefined) continue
+      const { target } = connection
+      if (target === NOT_NOW) continue
+      connection.seen = this.#change
+      ready[count] = connection
+      targets[count] = target
+      payloads[count] = frame
+      count += 1
+    }
+    for (let index = 0; index < count; index += 1) {
+      const target = targets[index]
+      const payload = payloads[index]
+      if (target === undefined || payload === undefined) break
+      const taken = target === THROUGH_STREAM ? 0 : sendNow(target, payload)
+      if (taken < payload.length) ready[index]?.writeRest(payload, taken)
+    }
+    return count
+  }
+
+  /** What a connection that has seen so much lacks; undefined if nothing. */
+  #lackedBy(seen: number): Buffer | undefined {
+    if (seen === this.#change) return undefined
     if (!this.#lacking.has(seen)) this.#lacking.set(seen, this.#since(seen))
-    const frame = this.#lacking.get(seen)
-    if (frame === undefined) return false
-    connection.seen = this.#change
-    const taken = connection.write(frame, at)
-    if (!taken) connection.seen = seen
-    return taken
+    return this.#lacking.get(seen)
   }
 
   /** What changed after a change, as complete frames in one buffer. */

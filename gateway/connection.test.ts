@@ -10,18 +10,20 @@ import { Connection } from './connection.ts'
 import { wireFrame } from './wire-frame.ts'
 
 /** A real server whose sockets become connections. */
-async function serve(t: TestContext) {
-  const wss = new WebSocketServer({ noServer: true, clientTracking: false })
+async function serve(t: TestContext, prepare: (stream: Socket) => void = () => {}) {
+  const wss = new WebSocketServer({ noServer: true, clientTracking: false, autoPong: false })
   const server: Server = createServer()
-  const connections: { connection: Connection; stream: Socket; closed: Promise<number> }[] = []
+  const connections: { connection: Connection; socket: WebSocket; stream: Socket; closed: Promise<number> }[] = []
   let drained = 0
   server.on('upgrade', (request: IncomingMessage, stream: Socket, head: Buffer) => {
+    prepare(stream)
     wss.handleUpgrade(request, stream, head, (socket) => {
       socket.on('error', () => {})
       const closed = once(socket, 'close').then(([code]) => Number(code))
-      const onDrained = () => void (drained += 1)
+      const host = { now: Date.now, drained: () => void (drained += 1) }
       connections.push({
-        connection: new Connection({ socket, stream, polls: ['p'], address: '', onDrained, now: 0 }),
+        connection: new Connection({ socket, stream, polls: ['p'], address: '', host }),
+        socket,
         stream,
         closed,
       })
@@ -56,7 +58,7 @@ test('frames of every length arrive whole', async (t) => {
   for (const length of [0, 1, 125, 126, 65_535, 65_536, 200_000]) {
     const text = 'é'.repeat(Math.floor(length / 2)).padEnd(length - Math.floor(length / 2), 'x')
     const received = once(client, 'message')
-    connections[0]?.connection.write(wireFrame(text), 0)
+    connections[0]?.connection.write(wireFrame(text))
     const [data] = (await received) as [Buffer]
     assert.equal(data.toString(), text)
   }
@@ -73,7 +75,7 @@ test('no frame is ever cut in two by another, however full the kernel is', async
   let sent = 0
   let refused = 0
   for (let number = 0; refused < 50; number += 1) {
-    if (connection.write(wireFrame(`${number} ${'x'.repeat(1 + ((number * 7_919) % 30_000))}`), 0)) sent += 1
+    if (connection.write(wireFrame(`${number} ${'x'.repeat(1 + ((number * 7_919) % 30_000))}`))) sent += 1
     else refused += 1
     connection.checkAlive(number * 20_000, { pingIntervalMs: 1, slowMs: 1e9 })
     connection.heardPong()
@@ -87,7 +89,7 @@ test('no frame is ever cut in two by another, however full the kernel is', async
   const chunks: Buffer[] = []
   client.on('data', (chunk: Buffer) => chunks.push(chunk)).resume()
   while (drains() === 0) await turn()
-  assert.equal(connection.write(wireFrame('last'), 0), true, 'it takes frames again')
+  assert.equal(connection.write(wireFrame('last')), true, 'it takes frames again')
   const texts: string[] = []
   while (texts.at(-1) !== 'last') {
     await once(client, 'data')
@@ -113,6 +115,56 @@ test('no frame is ever cut in two by another, however full the kernel is', async
   client.destroy()
 })
 
+test('pings are answered with their own data, and while the kernel is full the newest of them, once it is not', async (t) => {
+  const { port, connections } = await serve(t)
+  const client = await openDeaf(port)
+  const [entry] = connections
+  assert.ok(entry !== undefined)
+  const ping = (data: string) => client.write(Buffer.concat([Buffer.of(0x89, 0x80 + data.length, 0, 0, 0, 0), Buffer.from(data)]))
+  const chunks: Buffer[] = []
+  client.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const heard = async (pong: string) => {
+    const bytes = Buffer.concat([Buffer.of(0x8a, pong.length), Buffer.from(pong)])
+    while (!Buffer.concat(chunks).includes(bytes)) await once(client, 'data')
+  }
+  client.resume()
+  ping('hello')
+  await heard('hello')
+  client.pause()
+  const { connection, socket } = entry
+  while (connection.write(wireFrame('x'.repeat(60_000))));
+  for (const data of ['one', 'two', 'three']) {
+    const pinged = once(socket, 'ping')
+    ping(data)
+    await pinged
+  }
+  client.resume()
+  await heard('three')
+  const all = Buffer.concat(chunks)
+  assert.equal(all.includes('one') || all.includes('two'), false)
+  client.destroy()
+})
+
+test('an answer to the handshake that is still on its way is not overtaken, and what follows it is not either', async (t) => {
+  const { port, connections } = await serve(t, (stream) => {
+    // as a stream is whose earlier bytes the kernel has not taken
+    stream.cork()
+    setTimeout(() => stream.uncork(), 20)
+  })
+  const client = new WebSocket(`ws://127.0.0.1:${port}`)
+  const received: string[] = []
+  client.on('message', (data: Buffer) => received.push(data.toString()))
+  while (connections.length === 0) await turn()
+  const { connection } = connections[0] ?? assert.fail()
+  assert.equal(connection.write(wireFrame('first')), true)
+  assert.equal(connection.write(wireFrame('too soon')), false)
+  await once(client, 'message')
+  while (!connection.write(wireFrame('second'))) await turn()
+  await once(client, 'message')
+  assert.deepEqual(received, ['first', 'second'])
+  client.close()
+})
+
 test('sockets that vanish in the middle of a round harm nobody', async (t) => {
   const { port, connections } = await serve(t)
   const clients = await Promise.all(Array.from({ length: 50 }, () => openDeaf(port)))
@@ -127,7 +179,7 @@ test('sockets that vanish in the middle of a round harm nobody', async (t) => {
     // half of them with a reset, half with an end
     if (round % 2 === 0) client?.resetAndDestroy()
     else client?.destroy()
-    for (const { connection } of connections) connection.write(frame, 0)
+    for (const { connection } of connections) connection.write(frame)
     await turn()
   }
   await closes
@@ -150,7 +202,7 @@ test('a client that stops reading is found by the ping it does not answer, long 
   const startedAt = Date.now()
   while (closedWith === undefined && Date.now() - startedAt < 5_000) {
     for (const { connection } of connections) {
-      connection.write(frame, Date.now())
+      connection.write(frame)
       connection.checkAlive(Date.now(), limits)
     }
     assert.equal(first.stream.writableLength, 0, 'the kernel took everything: only the ping tells')

@@ -1,8 +1,8 @@
 /** One socket: frames out, signs of life in, and how it ends. What it keeps, it keeps ten thousand times. */
-import { writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { CloseCode } from '../shared/protocol/close-codes.ts'
+import { sendNow } from './descriptor-send.ts'
 
 export interface ConnectionOptions {
   readonly socket: WebSocket
@@ -12,13 +12,31 @@ export interface ConnectionOptions {
   readonly polls: readonly string[]
   /** Where it comes from. */
   readonly address: string
-  /** Called when the socket takes frames again after a while in which it could not. */
-  readonly onDrained: (connection: Connection) => void
-  readonly now: number
+  readonly host: ConnectionHost
 }
 
-/** No time at all. */
-const NOT = -1
+/** What a connection needs of its surroundings, the same for all. */
+export interface ConnectionHost {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Called when a socket takes frames again after a while in which it could not. */
+  drained(connection: Connection): void
+}
+
+/** Instead of a descriptor (it is encrypted, or this is Windows): write to the stream. */
+export const THROUGH_STREAM = -1
+/** Instead of a descriptor: write nothing. */
+export const NOT_NOW = -2
+
+/** RFC 6455 §5.5.2, without data. */
+const PING = Buffer.of(0x89, 0)
+
+/** What Node keeps below a stream, until it is closed. */
+interface Handle {
+  /** Below zero where the platform has none. */
+  readonly fd?: number
+}
+type WithHandle = Socket & { readonly _handle?: Handle | null }
 
 /** What `ws` knows of its socket's connection, so that one listener serves all of them. */
 const CONNECTION = Symbol('connection')
@@ -32,64 +50,87 @@ export class Connection {
 
   readonly address: string
   readonly polls: readonly string[]
-  /** When the last frame was written, ms since the epoch. */
-  lastSentAt: number
   /** The number of the last of its audience's changes that it was sent. */
   seen = -1
   readonly #socket: WebSocket
-  readonly #stream: Socket
-  readonly #onDrained: (connection: Connection) => void
-  /** Since when written bytes wait in this process; `NOT` while none do. */
-  #blockedSince = NOT
+  readonly #stream: WithHandle
+  /** The kernel's number for the stream, good for as long as the stream has this handle: closed ones are given to others. */
+  #descriptor = THROUGH_STREAM
+  #handle: Handle | undefined
+  /** Written bytes wait in this process. */
+  #isBlocked = false
+  #blockedSince = 0
+  readonly #host: ConnectionHost
   #pingedAt: number
   #awaitingPong = false
+  /** The answer to the newest ping that came while bytes waited. */
+  #owedPong: Buffer | undefined
+  /** What had been seen at the last look, and since when. */
+  #seenBefore = -1
+  #quietSince: number
 
-  constructor({ socket, stream, polls, address, onDrained, now }: ConnectionOptions) {
+  constructor({ socket, stream, polls, address, host }: ConnectionOptions) {
     this.address = address
     this.#socket = socket
     this.#stream = stream
-    this.#onDrained = onDrained
+    this.#host = host
     this.polls = polls
-    this.lastSentAt = now
-    this.#pingedAt = now
+    this.#pingedAt = host.now()
+    this.#quietSince = this.#pingedAt
     const known: Known = socket
     known[CONNECTION] = this
+    socket.on('ping', onPing)
     socket.on('pong', onPong)
+    // the answer to the handshake, while it is still on its way, must not be overtaken: what is written first follows it
+    if (stream.writableLength === 0) this.#goDirect()
+  }
+
+  /** Nothing waits in the stream: from now on it may be passed by. */
+  #goDirect() {
+    const { _handle: handle } = this.#stream
+    this.#handle = handle ?? undefined
+    // what is encrypted has the descriptor of what carries it
+    this.#descriptor = 'encrypted' in this.#stream ? THROUGH_STREAM : (handle?.fd ?? THROUGH_STREAM)
   }
 
   /**
-   * Writes complete frames; false when it cannot, because earlier ones still wait or the socket is closing. This is the hot path:
-   * called for every socket and every tally.
+   * Where complete frames may be sent now: a descriptor, `THROUGH_STREAM` where there is none, or `NOT_NOW` because earlier frames
+   * still wait or the socket is closing. This is the hot path: asked of every socket for every tally.
    *
-   * The bytes go straight to the descriptor, which costs a fraction of a stream's bookkeeping. That keeps their order only while
-   * nothing waits in the stream, and no frame is ever cut in two by another: what the kernel does not take goes through the stream,
-   * and until that has been flushed nothing else is written here. So at most one frame per socket waits in this process.
+   * Sending to the descriptor costs a fraction of a stream's bookkeeping. It keeps the order of bytes only while nothing waits in the
+   * stream, and no frame is ever cut in two by another: what the kernel does not take has to go to `writeRest`, and until that has
+   * been flushed nothing else is written. So at most one message per socket waits in this process. Nobody but this class writes to
+   * the stream of an open socket; the close frame, which `ws` writes, is the last there is.
    */
-  write(frame: Buffer, now: number): boolean {
+  get target(): number {
+    if (this.#isBlocked || this.#socket.readyState !== 1) return NOT_NOW
+    const { _handle: handle } = this.#stream
+    if (handle === this.#handle) return this.#descriptor
+    return this.#stream.destroyed ? NOT_NOW : THROUGH_STREAM
+  }
+
+  /** Gives the stream what the kernel did not take of frames sent to `target`: `taken` is how many bytes it did. */
+  writeRest(frames: Buffer, taken: number): void {
     const stream = this.#stream
-    if (this.#blockedSince !== NOT || this.#socket.readyState !== 1 || stream.destroyed) return false
-    this.lastSentAt = now
-    let taken = 0
-    if (stream.writableLength === 0) {
-      const descriptor = descriptorOf(stream)
-      if (descriptor >= 0) {
-        try {
-          taken = writeSync(descriptor, frame)
-        } catch (error) {
-          // EAGAIN: the kernel's buffer is full. Anything else: the peer is gone, and the write was the first to hear of it.
-          if (!isBusy(error)) {
-            this.#socket.terminate()
-            return false
-          }
-        }
-      }
-      if (taken === frame.length) return true
-    }
-    this.#blockedSince = now
-    stream.write(taken === 0 ? frame : frame.subarray(taken), () => {
-      this.#blockedSince = NOT
-      if (!stream.destroyed) this.#onDrained(this)
+    this.#isBlocked = true
+    this.#blockedSince = this.#host.now()
+    stream.write(taken === 0 ? frames : frames.subarray(taken), () => {
+      this.#isBlocked = false
+      if (stream.destroyed) return
+      if (this.#handle === undefined) this.#goDirect()
+      const pong = this.#owedPong
+      this.#owedPong = undefined
+      if (pong !== undefined) this.write(pong)
+      this.#host.drained(this)
     })
+  }
+
+  /** Writes complete frames; false when it cannot (see `target`). */
+  write(frames: Buffer): boolean {
+    const { target } = this
+    if (target === NOT_NOW) return false
+    const taken = target === THROUGH_STREAM ? 0 : sendNow(target, frames)
+    if (taken < frames.length) this.writeRest(frames, taken)
     return true
   }
 
@@ -99,13 +140,20 @@ export class Connection {
    * does not answer, however much the kernel has taken for it, so no tally on its way is older than interval and limit together.
    */
   checkAlive(now: number, limits: { readonly pingIntervalMs: number; readonly slowMs: number }): void {
-    const isSlow = this.#blockedSince !== NOT && now - this.#blockedSince >= limits.slowMs
+    const isSlow = this.#isBlocked && now - this.#blockedSince >= limits.slowMs
     const isMute = this.#awaitingPong && now - this.#pingedAt >= limits.slowMs
     if (isSlow || isMute) return this.close(CloseCode.tryAgainLater, 'too slow')
-    if (this.#awaitingPong || now - this.#pingedAt < limits.pingIntervalMs || this.#socket.readyState !== 1) return
+    if (this.#awaitingPong || now - this.#pingedAt < limits.pingIntervalMs || !this.write(PING)) return
     this.#pingedAt = now
     this.#awaitingPong = true
-    this.#socket.ping()
+  }
+
+  /** To be called about once a second. Writes the frame when nothing has been told for so long. */
+  breakSilence(frame: Buffer, now: number, afterMs: number): void {
+    if (this.seen !== this.#seenBefore) {
+      this.#seenBefore = this.seen
+      this.#quietSince = now
+    } else if (now - this.#quietSince >= afterMs && this.write(frame)) this.#quietSince = now
   }
 
   /** Whether the closing handshake has begun, from either side. */
@@ -115,6 +163,12 @@ export class Connection {
 
   heardPong(): void {
     this.#awaitingPong = false
+  }
+
+  /** Answers a ping with its own data (RFC 6455 §5.5.3); of pings that come while bytes wait, the newest is answered, as it allows. */
+  answerPing(data: Buffer): void {
+    const pong = Buffer.concat([Buffer.of(0x8a, data.length), data])
+    if (!this.write(pong)) this.#owedPong = pong
   }
 
   /** Starts the closing handshake; the `ws` server cuts the connection when no answer comes within its `closeTimeout`. */
@@ -127,16 +181,10 @@ export class Connection {
   }
 }
 
+function onPing(this: WebSocket, data: Buffer): void {
+  Connection.of(this)?.answerPing(data)
+}
+
 function onPong(this: WebSocket): void {
   Connection.of(this)?.heardPong()
-}
-
-/** Where the platform has no descriptor for a socket, or the socket is closed or encrypted, there is only the stream. */
-function descriptorOf(stream: Socket): number {
-  const { _handle: handle } = stream as { _handle?: { readonly fd?: number } | null }
-  return handle?.fd ?? -1
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 }

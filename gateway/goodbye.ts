@@ -38,7 +38,7 @@ export async function sayGoodbye({ hub, spreadMs, clock, random, signal }: Goodb
   const closeMs = announceMs.map((dueMs) => dueMs + overlapMs)
   const announcement = wireFrame(JSON.stringify({ type: 'drain', closeAfterMs: Math.round(overlapMs) } satisfies DrainFrame))
   await Promise.all([
-    pace({ dueMs: announceMs, clock, signal, act: (index) => leaving[index]?.write(announcement, clock.now()) }),
+    pace({ dueMs: announceMs, clock, signal, act: (index) => leaving[index]?.write(announcement) }),
     pace({ dueMs: closeMs, clock, signal, act: (index) => leaving[index]?.close(CloseCode.serviceRestart, 'service restart') }),
   ])
   // who does not answer the closing handshake is cut by the ws server's closeTimeout

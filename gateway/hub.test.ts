@@ -9,6 +9,9 @@ import { Connection } from './connection.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { createHub } from './hub.ts'
 
+/** The first byte of a ping. */
+const PING = 0x89
+
 /** Enough of a `ws` socket and of the stream below it: it remembers what was written, and when. */
 class FakeSocket extends EventEmitter {
   readyState = 1
@@ -26,8 +29,11 @@ class FakeSocket extends EventEmitter {
     destroyed: false,
     writableLength: 0,
     write: (bytes: Buffer, flushed: () => void) => {
-      this.writes += 1
-      for (const frame of framesIn(bytes)) this.sent.push({ frame, at: this.#now() })
+      if (bytes[0] === PING) this.pings += 1
+      else {
+        this.writes += 1
+        for (const frame of framesIn(bytes)) this.sent.push({ frame, at: this.#now() })
+      }
       if (this.isStuck) this.#flushed = flushed
       else flushed()
     },
@@ -40,9 +46,6 @@ class FakeSocket extends EventEmitter {
   unstick() {
     this.isStuck = false
     this.#flushed()
-  }
-  ping() {
-    this.pings += 1
   }
   close(code: number) {
     this.readyState = 2
@@ -81,8 +84,7 @@ function setup() {
       stream: socket.stream as unknown as Socket,
       polls,
       address: '192.0.2.1',
-      onDrained: hub.catchUp,
-      now: clock.now(),
+      host: { now: clock.now, drained: hub.catchUp },
     })
     hub.add(connection)
     return {

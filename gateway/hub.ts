@@ -66,10 +66,14 @@ const NOTHING = Buffer.alloc(0)
 export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSent = () => {} }: HubOptions): Hub {
   const topics = new Map<string, Topic>()
   const audiences = new Map<string, Audience>()
-  const all = new Set<Connection>()
   const limits = { pingIntervalMs: PING_INTERVAL_MS, slowMs }
-  const audienceOptions = { defer, elapsed: () => performance.now(), now: () => clock.now(), onWritten: onSent }
+  const audienceOptions = { defer, elapsed: () => performance.now(), onWritten: onSent }
+  let size = 0
   let slice = 0
+
+  function* everyone(): Generator<Connection> {
+    for (const audience of audiences.values()) yield* audience.connections
+  }
 
   const topicOf = (poll: string): Topic => {
     const known = topics.get(poll)
@@ -120,19 +124,19 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
 
   return {
     get size() {
-      return all.size
+      return size
     },
-    connections: () => all,
+    connections: everyone,
     add(connection) {
-      all.add(connection)
+      size += 1
       audienceOf(connection.polls).add(connection)
     },
     remove(connection) {
-      all.delete(connection)
       const key = connection.polls.join(' ')
       const audience = audiences.get(key)
-      audience?.connections.delete(connection)
-      if (audience === undefined || audience.connections.size > 0) return
+      if (audience === undefined || !audience.connections.delete(connection)) return
+      size -= 1
+      if (audience.connections.size > 0) return
       audiences.delete(key)
       for (const poll of connection.polls) topics.get(poll)?.audiences.delete(audience)
     },
@@ -163,10 +167,12 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
         heardAt === undefined ? undefined : wireFrame(JSON.stringify({ type: 'alive', at: new Date(heardAt).toISOString() }))
       let index = slice
       slice = (slice + 1) % SLICES
-      for (const connection of all) {
-        if (index++ % SLICES !== 0) continue
-        connection.checkAlive(now, limits)
-        if (alive !== undefined && now - connection.lastSentAt >= ALIVE_AFTER_MS) connection.write(alive, now)
+      for (const audience of audiences.values()) {
+        for (const connection of audience.connections) {
+          if (index++ % SLICES !== 0) continue
+          connection.checkAlive(now, limits)
+          if (alive !== undefined) connection.breakSilence(alive, now, ALIVE_AFTER_MS)
+        }
       }
     },
   }
