@@ -6,18 +6,20 @@ import type { TallyBus } from '../shared/bus/tally-bus.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
 import type { Stage } from '../shared/lifecycle/drain.ts'
 import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
-import { DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
+import { type Address, DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
 import type { Api } from './api.ts'
+import { createAcceptor } from './acceptor.ts'
 import { createApp, peerRequest, requestOrigin } from './app.ts'
 import { createAdmission } from './admission.ts'
 import { bundleVotes } from './bundle-votes.ts'
 import { createPeerReader } from './client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
+import { type WideListener, listenWide } from './wide-listener.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { createHub } from './hub.ts'
 import { createOriginCheck } from './origin.ts'
@@ -42,8 +44,8 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
-  /** Not listening yet. */
-  readonly server: Server
+  /** Resolves to the port once it listens; rejects when it cannot. */
+  listen(address: Address): Promise<number>
   readonly stages: readonly Stage[]
 }
 
@@ -116,6 +118,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   })
   const server = createAdaptorServer({ fetch: app.fetch, hostname: DEFAULT_HOSTNAME, serverOptions: SERVER_OPTIONS }) as Server
   server.on('upgrade', upgrade.handle)
+  const acceptor = createAcceptor({
+    server,
+    upgrade: upgrade.handle,
+    elapsed: () => performance.now(),
+    silenceMs: SERVER_OPTIONS.headersTimeout,
+  })
   const http = createHttpDrain(server)
 
   const loops = new AbortController()
@@ -124,8 +132,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   void announceUntil(loops.signal)
   life.release('feed', () => loops.abort())
 
+  let listener: WideListener | undefined
   return {
-    server,
+    async listen(address) {
+      listener = await listenWide(server, address)
+      return listener.port
+    },
     stages: [
       { name: 'unready', run: () => http.announce() },
       { name: 'notice', run: (signal) => clock.wait(options.drain.noticeMs, signal) },
@@ -135,7 +147,15 @@ export function createGateway(options: GatewayOptions): Gateway {
         deadlineMs: options.drain.spreadMs + GOODBYE_MARGIN_MS,
         run: (signal) => sayGoodbye({ hub, spreadMs: options.drain.spreadMs, clock, random: Math.random, signal }),
       },
-      { name: 'finish', run: (signal) => http.finish(signal) },
+      {
+        name: 'finish',
+        run(signal) {
+          const finished = http.finish(signal)
+          listener?.close()
+          acceptor.close()
+          return finished
+        },
+      },
     ],
   }
 
@@ -151,6 +171,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   async function tickUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       hub.tick()
+      acceptor.tick()
       await clock.wait(TICK_MS, signal)
     }
   }

@@ -52,7 +52,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   const metricsServer = createMetricsServer(metrics)
   const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
   life.release('metrics', () => void metricsServer.close())
-  const port = await listen(gateway.server, config)
+  const port = await gateway.listen(config)
   log.info({ port, metricsPort }, 'listening')
   return [...gateway.stages]
 })

@@ -6,7 +6,7 @@ import { CloseCode } from '../shared/protocol/close-codes.ts'
 import { PollId, SUBPROTOCOL } from '../shared/protocol/frames.ts'
 import { problem, PROBLEM_CONTENT_TYPE } from '../shared/protocol/problem.ts'
 import type { Admission } from './admission.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionHost } from './connection.ts'
 import type { Hub } from './hub.ts'
 import type { TallyFeed } from './tally-feed.ts'
 
@@ -57,8 +57,10 @@ const DRAINING: Refusal = {
 }
 
 export function createUpgrade(options: UpgradeOptions): Upgrade {
-  const { hub, feed, admission, now } = options
+  const { hub, feed, admission } = options
+  const host: ConnectionHost = { now: options.now, drained: hub.catchUp }
   const sockets = createSocketServer()
+  const readPolls = rememberingPolls()
   let refusing = false
 
   const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
@@ -69,7 +71,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })
     }
     if (refusing) return refuse(stream, DRAINING)
-    const polls = pollsOf(request)
+    const polls = readPolls(request.url ?? '')
     if ('status' in polls) {
       return polls.closeCode === undefined ? refuse(stream, polls) : refuseInWords(request, stream, head, polls)
     }
@@ -100,13 +102,16 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   }
 
   const accept = (request: IncomingMessage, stream: Socket, head: Buffer, polls: readonly string[], address: string) => {
-    // a handshake that ws refuses ends the stream without a WebSocket
-    const givenUp = () => admission.leave(address)
-    stream.once('close', givenUp)
+    let isOpen = false
+    // answer, definitions and tallies in one write
+    stream.cork()
+    // calls back at once, or not at all: a handshake that ws refuses ends the stream
     sockets.handleUpgrade(request, stream, head, (socket) => {
-      stream.off('close', givenUp)
+      isOpen = true
       open(socket, stream, polls, address)
     })
+    stream.uncork()
+    if (!isOpen) admission.leave(address)
   }
 
   const open = (socket: WebSocket, stream: Socket, polls: readonly string[], address: string) => {
@@ -114,7 +119,9 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     socket.on('error', ignore) // what goes wrong shows in the close code
     socket.on('message', onMessage)
     socket.on('close', onClose)
-    hub.add(new Connection({ socket, stream, polls, address, onDrained: hub.catchUp, now: now() }))
+    hub.add(new Connection({ socket, stream, polls, address, host }))
+    // it was held back while the polls were looked up
+    stream.resume()
   }
 
   /** Shared by all sockets. */
@@ -137,6 +144,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     sockets.handleUpgrade(request, stream, head, (socket) => {
       socket.on('error', ignore)
       socket.close(closeCode, refusal.detail)
+      stream.resume()
     })
   }
 
@@ -149,6 +157,8 @@ function createSocketServer(): WebSocketServer {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    // connection.ts answers pings, since nobody else may write to the stream of an open socket
+    autoPong: false,
     // clients send control frames alone, which hold 125 bytes at most (RFC 6455 §5.5)
     maxPayload: 256,
     // these two are younger than the published types
@@ -159,9 +169,26 @@ function createSocketServer(): WebSocketServer {
   return new WebSocketServer(settings)
 }
 
-/** The polls the URL names, each once, or what is wrong with it. */
-function pollsOf(request: IncomingMessage): readonly string[] | Refusal {
-  const url = URL.parse(request.url ?? '', 'http://gateway')
+/** Request targets whose polls are remembered: a crowd asks for a few, over and over. */
+const REMEMBERED = 256
+
+/** Reads the polls a request target names; those who ask for the same get the same array. */
+function rememberingPolls(): (target: string) => readonly string[] | Refusal {
+  const known = new Map<string, readonly string[]>()
+  return (target) => {
+    const remembered = known.get(target)
+    if (remembered !== undefined) return remembered
+    const polls = pollsOf(target)
+    if ('status' in polls) return polls
+    if (known.size >= REMEMBERED) known.clear()
+    known.set(target, polls)
+    return polls
+  }
+}
+
+/** The polls the request target names, each once, or what is wrong with it. */
+function pollsOf(target: string): readonly string[] | Refusal {
+  const url = URL.parse(target, 'http://gateway')
   if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
   const polls = [...new Set(url.searchParams.getAll('poll'))]
   const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
@@ -192,6 +219,8 @@ function unknownPoll(poll: string): Refusal {
 function refuse(stream: Socket, { status, kind, detail, retryAfterS }: Refusal): void {
   const body = JSON.stringify(problem(status, kind, detail))
   const retry = retryAfterS === undefined ? '' : `retry-after: ${retryAfterS}\r\n`
+  // who was refused is not waited for
+  stream.once('finish', () => stream.destroy())
   stream.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${retry}content-type: ${PROBLEM_CONTENT_TYPE}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

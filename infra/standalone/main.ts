@@ -5,7 +5,6 @@ import { apiOf } from '../../gateway/api.ts'
 import { createGateway } from '../../gateway/gateway.ts'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
 import { systemClock } from '../../shared/lifecycle/clock.ts'
-import { listen } from '../../shared/lifecycle/http-server.ts'
 import { watchLoopDelay } from '../../shared/lifecycle/loop-delay.ts'
 import { runService } from '../../shared/lifecycle/service.ts'
 import { createLog } from '../../shared/telemetry/log.ts'
@@ -47,7 +46,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: DRAIN
     drain: DRAIN,
     checks: backend.checks,
   })
-  const port = await listen(gateway.server, config)
+  const port = await gateway.listen(config)
 
   const simulation = new AbortController()
   const { polls, ballotBox } = backend

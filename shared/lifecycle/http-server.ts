@@ -1,7 +1,7 @@
 /** Settings of an HTTP server that faces strangers, and listening as a promise. */
 import { once } from 'node:events'
-import type { Server, ServerOptions } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { ServerOptions } from 'node:http'
+import type { AddressInfo, Server } from 'node:net'
 
 /** For both services. */
 export const SERVER_OPTIONS = {
@@ -21,9 +21,17 @@ export const DEFAULT_HOSTNAME = 'localhost'
 /** As many as a crowd that arrives at once; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096
 
+export interface Address {
+  /** 0 for any that is free. */
+  readonly port: number
+  readonly host: string
+  /** Whether other sockets may listen there as well; only where all of them say so, and of the same user. Default false. */
+  readonly reusePort?: boolean
+}
+
 /** Resolves to the port once the server listens; rejects when it cannot. */
-export async function listen(server: Server, address: { readonly port: number; readonly host: string }): Promise<number> {
-  server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
+export async function listen(server: Server, { port, host, reusePort = false }: Address): Promise<number> {
+  server.listen({ port, host, reusePort, backlog: BACKLOG })
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
 }

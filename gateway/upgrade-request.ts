@@ -1,0 +1,44 @@
+/** The head of a plain request to open a WebSocket, read without an HTTP parser. */
+
+export interface UpgradeRequest {
+  /** The request target (RFC 9112 §3.2), such as `/ws?poll=tea`. */
+  readonly target: string
+  /** By name in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** What came behind the head. */
+  readonly rest: Buffer
+}
+
+/** As the HTTP server allows. */
+const MAX_BYTES = 8_192
+const REQUEST_LINE = /^GET (\/ws(?:\?[\x21-\x7e]*)?) HTTP\/1\.1$/
+/** RFC 9110 §5.1 and §5.5, in ASCII: a token, a colon, and a value of visible characters, spaces and tabs. */
+const FIELD_LINE = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e]*$/
+const UPGRADE_TOKEN = /(?:^|,)[\t ]*upgrade[\t ]*(?:,|$)/i
+/** Fields that would give the request a body, or ask for an answer before it. */
+const BODY_FIELDS = new Set(['content-length', 'transfer-encoding', 'expect'])
+
+/**
+ * Reads the first bytes of a connection. Undefined unless they are, beyond any doubt, a whole HTTP/1.1 request to upgrade `/ws` to a
+ * WebSocket (RFC 6455 §4.1): whatever is unusual, incomplete or wrong is for a real parser to judge. So this never refuses anything,
+ * and never sees a request in another way than a proxy before it does: a field given twice is unusual.
+ */
+export function readUpgradeRequest(bytes: Buffer): UpgradeRequest | undefined {
+  if (bytes.length > MAX_BYTES) return undefined
+  const end = bytes.indexOf('\r\n\r\n')
+  if (end < 0) return undefined
+  const [requestLine = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
+  const target = REQUEST_LINE.exec(requestLine)?.[1]
+  if (target === undefined) return undefined
+  const headers: Record<string, string> = {}
+  for (const line of lines) {
+    if (!FIELD_LINE.test(line)) return undefined
+    const colon = line.indexOf(':')
+    const name = line.slice(0, colon).toLowerCase()
+    if (name in headers || BODY_FIELDS.has(name)) return undefined
+    headers[name] = line.slice(colon + 1).trim()
+  }
+  const { host, upgrade, connection } = headers
+  if (host === undefined || upgrade?.toLowerCase() !== 'websocket' || !UPGRADE_TOKEN.test(connection ?? '')) return undefined
+  return { target, headers, rest: bytes.subarray(end + 4) }
+}
