@@ -47,7 +47,7 @@ const MIN_GAP_MS = 55
 const ALIVE_AFTER_MS = 15_000
 /** Far below the 60 s after which common proxies cut a quiet connection. */
 const PING_INTERVAL_MS = 15_000
-/** Each tick looks at every tenth socket, so that a crowd that came at once is not pinged at once. */
+/** Each tick looks at a tenth of the sockets, so that a crowd that came at once is not pinged at once. */
 const SLICES = 10
 
 interface Topic extends Frames {
@@ -69,11 +69,12 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
   const limits = { pingIntervalMs: PING_INTERVAL_MS, slowMs }
   const audienceOptions = { defer, elapsed: () => performance.now(), onWritten: onSent }
   let size = 0
-  let slice = 0
 
-  function* everyone(): Generator<Connection> {
+  function* everyone(): Generator<Connection, undefined> {
     for (const audience of audiences.values()) yield* audience.connections
   }
+  /** Goes on where the last tick ended. */
+  let visit = everyone()
 
   const topicOf = (poll: string): Topic => {
     const known = topics.get(poll)
@@ -165,14 +166,12 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
       const heardAt = sourceAt()
       const alive =
         heardAt === undefined ? undefined : wireFrame(JSON.stringify({ type: 'alive', at: new Date(heardAt).toISOString() }))
-      let index = slice
-      slice = (slice + 1) % SLICES
-      for (const audience of audiences.values()) {
-        for (const connection of audience.connections) {
-          if (index++ % SLICES !== 0) continue
-          connection.checkAlive(now, limits)
-          if (alive !== undefined) connection.breakSilence(alive, now, ALIVE_AFTER_MS)
-        }
+      for (let left = Math.ceil(size / SLICES); left > 0; left -= 1) {
+        let next = visit.next()
+        if (next.done === true) next = (visit = everyone()).next()
+        if (next.done === true) return
+        next.value.checkAlive(now, limits)
+        if (alive !== undefined) next.value.breakSilence(alive, now, ALIVE_AFTER_MS)
       }
     },
   }
