@@ -9,6 +9,7 @@ import { runService } from '../shared/lifecycle/service.ts'
 import { createLog } from '../shared/telemetry/log.ts'
 import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
 import { loadGatewayConfig } from './config.ts'
+import { sendByNode, sendNow } from './descriptor-send.ts'
 import { createForward } from './forward.ts'
 import { createGateway } from './gateway.ts'
 
@@ -53,7 +54,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
   life.release('metrics', () => void metricsServer.close())
   const port = await gateway.listen(config)
-  log.info({ port, metricsPort }, 'listening')
+  log.info({ port, metricsPort, nativeSend: sendNow !== sendByNode }, 'listening')
   return [...gateway.stages]
 })
 process.exit(exitCode)
