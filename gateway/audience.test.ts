@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Audience, type Topic } from './audience.ts'
+import { Audience, STRIDE, type Topic } from './audience.ts'
 import { type Connection, THROUGH_STREAM } from './connection.ts'
 
 /** A connection that writes down the bytes it is sent, a letter and a digit for each poll's version. */
@@ -20,7 +20,7 @@ function setup(size: number) {
   const waiting: (() => void)[] = []
   let elapsed = 0
   let written = 0
-  // every look at the clock finds the time over: each turn writes to one stride of 64
+  // every look at the clock finds the time over: each turn writes to one stride
   const audience = new Audience({
     topics: [...topics.values()],
     defer: (run) => void waiting.push(run),
@@ -52,27 +52,27 @@ function setup(size: number) {
 }
 
 test('writing to many pauses, and everyone is told once', () => {
-  const { tell, members, turn, finish, written } = setup(200)
+  const { tell, members, turn, finish, written } = setup(3 * STRIDE)
   tell('a', 0)
   turn()
-  assert.equal(members.filter(({ bytes }) => bytes.length > 0).length, 64)
+  assert.equal(members.filter(({ bytes }) => bytes.length > 0).length, STRIDE)
   finish()
   assert.ok(members.every(({ bytes }) => bytes.join('') === 'a0;'))
-  assert.equal(written(), 200)
+  assert.equal(written(), 3 * STRIDE)
 })
 
 test('those not yet reached get the newer tally in place of the older', () => {
-  const { tell, members, turn, finish } = setup(130)
+  const { tell, members, turn, finish } = setup(2 * STRIDE + 2)
   tell('a', 0)
   turn()
   tell('a', 1)
   finish()
-  assert.deepEqual(new Set(members.slice(0, 64).map(({ bytes }) => bytes.join(''))), new Set(['a0;a1;']))
-  assert.deepEqual(new Set(members.slice(64).map(({ bytes }) => bytes.join(''))), new Set(['a1;']))
+  assert.deepEqual(new Set(members.slice(0, STRIDE).map(({ bytes }) => bytes.join(''))), new Set(['a0;a1;']))
+  assert.deepEqual(new Set(members.slice(STRIDE).map(({ bytes }) => bytes.join(''))), new Set(['a1;']))
 })
 
 test('someone who joins while others are still being told gets the latest at once, and not again', () => {
-  const { audience, tell, turn, finish } = setup(130)
+  const { audience, tell, turn, finish } = setup(2 * STRIDE + 2)
   tell('a', 0)
   turn()
   const late = connection()
@@ -88,7 +88,7 @@ test('whatever changes whenever, everyone ends with the last of every poll, and 
     fc.constant('turn' as const),
   )
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 300 }), fc.array(step, { maxLength: 60 }), (size, steps) => {
+    fc.property(fc.integer({ min: 1, max: 3 * STRIDE }), fc.array(step, { maxLength: 60 }), (size, steps) => {
       const { tell, members, turn, finish } = setup(size)
       const versions = new Map<string, number>()
       for (const next of steps) {

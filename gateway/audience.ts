@@ -20,8 +20,8 @@ export interface AudienceOptions {
 
 /** How long writing goes on without a pause, so that probes, heartbeats and handshakes get their turn well within 50 ms. */
 const PAUSE_AFTER_MS = 8
-/** Sockets written to between two looks at the clock. */
-const STRIDE = 64
+/** Sockets written to between two looks at the clock: about a millisecond's worth. */
+export const STRIDE = 256
 
 /** A stride's worth of what is about to be sent: to whom, through which descriptor, and what. Filled anew by each stride. */
 const ready: Connection[] = []
