@@ -1,7 +1,7 @@
 /** One connection of the ballot box: a queue, and one batch at a time. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../shared/telemetry/log.ts'
-import { castBatch } from './ballot-batch.ts'
+import { BATCH_SETTINGS, castBatch } from './ballot-batch.ts'
 import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
 import { isConnectionFault, isDataFault, isTransient } from './db-faults.ts'
 import type { Database, Session } from './db.ts'
@@ -129,8 +129,7 @@ function createLaneConnection(database: Database, now: () => number) {
     get: async (): Promise<Session> => {
       if (session !== undefined && !session.lost) return session
       await drop()
-      // the planner thinks arrays are short; joining long ones in a nested loop would take their product
-      const fresh = await database.openSession({ label: 'ballot box', settings: { enable_nestloop: 'off' } })
+      const fresh = await database.openSession({ label: 'ballot box', settings: BATCH_SETTINGS })
       try {
         const [claim] = await fresh.query<{ at: string }>({ text: CLAIM_SLOT })
         aheadMs = Number(claim?.at) - now()
