@@ -8,6 +8,16 @@ export interface BatchedVote {
   readonly option: string
 }
 
+/** What a connection that casts batches needs set. */
+export const BATCH_SETTINGS = {
+  // the planner thinks arrays are short; joining long ones in a nested loop would take their product
+  enable_nestloop: 'off',
+  // a plan made while a table was small must not read it whole once it is large
+  enable_seqscan: 'off',
+  // for small batches the planner prefers a new plan each time, which takes longer than the batch itself
+  plan_cache_mode: 'force_generic_plan',
+} as const
+
 /**
  * Casts the votes, in order; the outcome of each is at its index, and absent where it was accepted.
  * @param notAfter replaces only ballots cast before then: for a batch that is tried again.

@@ -290,6 +290,40 @@ onEachDatabase('the ballot box', (use, kind) => {
     await Promise.all([old.drain(), other.drain()])
   })
 
+  test("keeps the order of a voter's votes, and lets others pass while one of them is in flight", async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const gate = Promise.withResolvers<void>()
+    let batches = 0
+    // the first batch is slow on its way
+    const slow: Database = {
+      ...under.database,
+      openSession: async (options) => {
+        const session = await under.database.openSession(options)
+        return {
+          ...session,
+          lost: false,
+          query: async (statement, values) => {
+            if (statement.name === 'cast batch' && batches++ === 0) await gate.promise
+            return await session.query(statement, values)
+          },
+        }
+      },
+    }
+    const box = createBallotBox({ database: slow, log: under.log, now: Date.now })
+    const voter = randomUUID()
+    const first = box.cast({ poll, voter, option: 'cats' })
+    while (batches === 0) await new Promise(setImmediate)
+    const second = box.cast({ poll, voter: voter.toUpperCase(), option: 'dogs' })
+    assert.deepEqual(await box.cast({ poll, voter: randomUUID(), option: 'cats' }), { kind: 'accepted' })
+    assert.equal(box.queued, 2)
+    assert.equal(await box.ballotOf(poll, voter), undefined)
+    gate.resolve()
+    assert.deepEqual(kinds(await Promise.all([first, second])), ['accepted', 'accepted'])
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1, dogs: 1 })
+    await box.drain()
+  })
+
   test('never acknowledges what was not confirmed', async () => {
     const under = use()
     const { slug: poll } = await under.createPoll()
@@ -305,7 +339,9 @@ onEachDatabase('the ballot box', (use, kind) => {
   test('gives every lane a slot of its own', async () => {
     const under = use()
     const { id, slug: poll } = await under.createPoll()
-    const boxes = Array.from({ length: 4 }, () => createBallotBox({ database: under.database, log: under.log, now: Date.now }))
+    const boxes = Array.from({ length: 4 }, () =>
+      createBallotBox({ database: under.database, log: under.log, now: Date.now, lanes: 2, batchMax: 25 }),
+    )
     await Promise.all(
       boxes.flatMap((box) => Array.from({ length: 50 }, () => box.cast({ poll, voter: randomUUID(), option: 'cats' }))),
     )

@@ -1,6 +1,7 @@
 /** Votes in: those that arrive while a transaction is in flight share the next one, and are acknowledged after it committed. */
 import type { Log } from '../shared/telemetry/log.ts'
-import { type BallotLane, type Vote, createBallotLane } from './ballot-lane.ts'
+import { type BallotLane, createBallotLane } from './ballot-lane.ts'
+import { type Vote, createBallotQueue } from './ballot-queue.ts'
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from './db.ts'
 
@@ -11,7 +12,7 @@ export interface BallotBox {
   cast(vote: { readonly poll: string; readonly voter: string; readonly option: string }): Promise<CastOutcome>
   /** The ballot that stands. */
   ballotOf(poll: string, voter: string): Promise<Ballot | undefined>
-  /** Votes waiting for their transaction. */
+  /** Votes whose transaction has not committed. */
   readonly queued: number
   /** Takes no more votes and resolves when those taken are answered; when the signal aborts, the rest is unconfirmed. */
   drain(signal?: AbortSignal): Promise<void>
@@ -24,66 +25,106 @@ export interface BallotBoxOptions {
   readonly now: () => number
   /** Called after each commit: wakes the poller. */
   readonly onCommitted?: () => void
-  /** Connections that commit side by side; a voter always uses the same one. Default 2, and 1 for PGlite. */
+  /** Connections that commit side by side, opened when needed. Default 3, and 1 for PGlite. */
   readonly lanes?: number
   /** Votes in one transaction at most. Default 1 000, and 300 for PGlite. */
   readonly batchMax?: number
-  /** Votes waiting at most, over all lanes. Default 20 000. */
+  /** Votes waiting or in flight at most. Default 20 000. */
   readonly queueMax?: number
   /** How long a transaction is tried again after faults that may pass. Default 5 000. */
   readonly giveUpMs?: number
 }
 
+/** Votes that are not spread over several lanes: what a batch costs whatever its size is then a fifth of what all of them cost. */
+const WORTH_A_BATCH = 400
+
 export function createBallotBox(options: BallotBoxOptions): BallotBox {
-  const { database } = options
+  const { database, now, onCommitted = () => {} } = options
   const embedded = database.kind === 'pglite'
-  const laneCount = options.lanes ?? (embedded ? 1 : 2)
+  const laneCount = options.lanes ?? (embedded ? 1 : 3)
   const batchMax = options.batchMax ?? (embedded ? 300 : 1_000)
   const queueMax = options.queueMax ?? 20_000
-  const lanes = Array.from({ length: laneCount }, () =>
-    createBallotLane({
-      database,
-      log: options.log,
-      now: options.now,
-      onCommitted: options.onCommitted ?? (() => {}),
-      batchMax,
-      giveUpMs: options.giveUpMs ?? 5_000,
-    }),
-  )
-  const queued = () => lanes.reduce((sum, lane) => sum + lane.queued, 0)
+  const abandoned = new AbortController()
+  const laneOptions = { ...options, onCommitted, giveUpMs: options.giveUpMs ?? 5_000, abandoned: abandoned.signal }
+  const lanes = Array.from({ length: laneCount }, () => createBallotLane(laneOptions))
+  const idle = [...lanes]
+  const queue = createBallotQueue()
+  const running = new Set<Promise<void>>()
+  let planned = false
   let closing = false
+  let batchMs = 10
+
+  /** Votes of a batch at most, so that no lane idles while another takes all. */
+  const batchSize = () => Math.min(batchMax, Math.max(WORTH_A_BATCH, Math.ceil(queue.size / laneCount)))
+
+  /** Votes that arrive in one turn of the event loop share a batch. */
+  const plan = () => {
+    if (planned) return
+    planned = true
+    setImmediate(() => {
+      planned = false
+      start()
+    })
+  }
+
+  /** Gives the votes that wait to the lanes that are idle. */
+  const start = () => {
+    for (let lane = idle.at(-1); lane !== undefined; lane = idle.at(-1)) {
+      const batch = queue.take(batchSize())
+      if (batch.length === 0) return
+      idle.pop()
+      const work = commit(lane, batch).finally(() => running.delete(work))
+      running.add(work)
+    }
+  }
+
+  const commit = async (lane: BallotLane, batch: readonly Vote[]): Promise<void> => {
+    const startedAt = now()
+    const answer = await lane.commit(batch)
+    batchMs = 0.8 * batchMs + 0.2 * (now() - startedAt)
+    queue.release(batch)
+    idle.push(lane)
+    // the database need not idle while hundreds of voters are told; a handful better waits for those whom it makes vote again
+    if (queue.waiting * 4 >= batchSize()) start()
+    answer()
+    if (queue.waiting > 0) plan()
+  }
 
   return {
-    cast: async ({ poll, voter, option }) => {
-      if (closing) return { kind: 'overloaded', retryAfterMs: 1_000 }
-      const lane = laneOf(lanes, voter)
-      if (queued() >= queueMax) return { kind: 'overloaded', retryAfterMs: lane.waitMs }
-      // Postgres has no such character, and so no poll has such an option
-      if (option.includes('\0')) return { kind: 'unknown-option' }
-      return await new Promise<CastOutcome>((resolve, reject) =>
-        lane.add({ poll, voter, option, resolve, reject } satisfies Vote),
-      )
-    },
+    cast: ({ poll, voter, option }) =>
+      new Promise<CastOutcome>((resolve, reject) => {
+        if (closing) return resolve({ kind: 'overloaded', retryAfterMs: 1_000 })
+        if (queue.size >= queueMax) return resolve({ kind: 'overloaded', retryAfterMs: waitMs() })
+        // Postgres has no such character, and so no poll has such an option
+        if (option.includes('\0')) return resolve({ kind: 'unknown-option' })
+        queue.add({ poll, voter: voter.toLowerCase(), option, resolve, reject })
+        plan()
+      }),
     ballotOf: async (poll, voter) => {
       const [row] = await database.query<{ option: string; cast_at: Date }>(BALLOT_OF, [poll, voter])
       return row === undefined ? undefined : { option: row.option, castAt: row.cast_at }
     },
     get queued() {
-      return queued()
+      return queue.size
     },
     drain: async (signal) => {
       closing = true
-      await Promise.all(lanes.map((lane) => lane.drain(signal)))
+      const abandon = () => abandoned.abort(signal?.reason)
+      if (signal?.aborted) abandon()
+      signal?.addEventListener('abort', abandon, { once: true })
+      while (queue.size > 0) {
+        start()
+        await Promise.race(running)
+      }
+      signal?.removeEventListener('abort', abandon)
+      await Promise.all(lanes.map((lane) => lane.close()))
     },
   }
-}
 
-/** The lane of a voter, so that two votes of one voter keep their order. The end of a UUIDv7 is random, of a v4 as well. */
-function laneOf(lanes: readonly BallotLane[], voter: string): BallotLane {
-  const hash = Number.parseInt(voter.slice(-6), 16)
-  const lane = lanes[Number.isNaN(hash) ? 0 : hash % lanes.length]
-  if (lane === undefined) throw new Error('a ballot box has at least one lane')
-  return lane
+  /** About how long a vote added now would wait. */
+  function waitMs(): number {
+    return Math.min(10_000, Math.max(250, Math.ceil((queue.size / (batchMax * laneCount)) * batchMs)))
+  }
 }
 
 const BALLOT_OF = {

@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { Client } from 'pg'
-import { castBatch } from '../../backend/ballot-batch.ts'
+import { BATCH_SETTINGS, castBatch } from '../../backend/ballot-batch.ts'
 import { createBallotBox } from '../../backend/ballot-box.ts'
 import type { Database } from '../../backend/db.ts'
 import { uuidV7 } from '../../backend/voter.ts'
@@ -42,7 +42,7 @@ export async function measureIngest(
   const bare = await Promise.all([connect(url), connect(url)])
   const singles = await Promise.all(
     Array.from({ length: 16 }, async (_, slot) => {
-      const session = await database.openSession({ label: 'single', settings: { enable_nestloop: 'off' } })
+      const session = await database.openSession({ label: 'single', settings: BATCH_SETTINGS })
       await session.query({ text: "SELECT set_config('livetally.slot', $1, false)" }, [String(40 + slot)])
       return session
     }),
