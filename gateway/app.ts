@@ -38,7 +38,7 @@ const FRAMED_PATH = /^\/p\/[^/]+\/results$/
 const LOADABLE_PATH = /^\/assets\/|^\/p\/[^/]+\/qr\.svg$/
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** What a proxy, or a client who would like to be taken for one, may have put into a request; and what is different from here on. */
-const SENT_ANEW = [
+const SENT_ANEW = new Set([
   'forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
@@ -48,7 +48,7 @@ const SENT_ANEW = [
   'host',
   'content-length',
   'expect',
-]
+])
 
 export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   const { probes, pages, log } = options
@@ -143,8 +143,7 @@ function requestOf(c: Context<EdgeEnv>): AnsweredRequest {
 
 /** The request's headers with what this edge knows of its sender, and nothing the sender says of that itself. */
 function headersForApi(incoming: IncomingMessage, peer: Peer, id: string): Record<string, string> {
-  const headers = passedHeaders(incoming.headers)
-  for (const name of SENT_ANEW) delete headers[name]
+  const headers = passedHeaders(incoming.headers, SENT_ANEW)
   const [scheme = '', host = ''] = peer.origin.split('://')
   headers['x-forwarded-for'] = peer.address
   headers['x-forwarded-proto'] = scheme
