@@ -20,6 +20,7 @@ const DOORS = {
   'p-retry': ['shared/lifecycle/retry.ts', 'gateway/forward.ts'],
   pg: ['backend/db.ts', 'backend/pool.ts', 'backend/migrate.ts'],
   'drizzle-orm': [
+    'backend/drizzle.ts',
     'backend/db.ts',
     'backend/pool.ts',
     'backend/migrate.ts',

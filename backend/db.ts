@@ -1,13 +1,10 @@
 /** The one door to Postgres: the only place that opens connections, to a server or to PGlite in its worker thread. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { Client, type ClientConfig, Pool } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
-import { lockDataDirectory } from './data-lock.ts'
 import { migrate } from './migrate.ts'
-import { templateFile } from './pglite-template.ts'
-import { startPglite } from './pglite-wire.ts'
+import { type ClusterOptions, type PgliteCluster, startCluster } from './pglite-cluster.ts'
+import { type PgliteWire, startPglite } from './pglite-wire.ts'
 import { connectSession, createDatabase } from './pool.ts'
 import type * as schema from './schema.ts'
 
@@ -112,12 +109,10 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   return createDatabase({ kind: 'postgres', pool, log: options.log, openSession, connectUnhurried })
 }
 
-export interface PgliteOptions {
-  /** Where to keep everything, locked for this process; undefined for a database in memory that ends with the process. */
-  readonly dataDir: string | undefined
+export interface PgliteOptions extends ClusterOptions {
   readonly log: Log
-  /** Who we are, for the error a second process gets: "livetally, process 4711". */
-  readonly holder?: string
+  /** What `startCluster` gave for the same directory, if that was begun before. */
+  readonly starting?: Promise<PgliteCluster>
 }
 
 /**
@@ -125,14 +120,10 @@ export interface PgliteOptions {
  * It speaks the same protocol to the same driver as a server does, but has one session: statements run one after another.
  */
 export async function openPglite(options: PgliteOptions): Promise<Database> {
-  const { dataDir } = options
-  const unlock = dataDir === undefined ? () => {} : lockDataDirectory(dataDir, options.holder ?? 'livetally')
+  const cluster = await (options.starting ?? startCluster(options))
   try {
-    const clusterDir = dataDir === undefined ? undefined : join(dataDir, 'cluster')
-    const isNew = clusterDir === undefined || discardUnfinished(clusterDir)
-    const template = templateFile()
-    const { pool, wire } = await startCluster(clusterDir, isNew && existsSync(template) ? template : undefined)
-    if (clusterDir !== undefined && isNew) writeFileSync(`${clusterDir}.complete`, '')
+    const pool = await connectPool(cluster.wire)
+    cluster.complete()
     const database: Database = createDatabase({
       kind: 'pglite',
       pool,
@@ -142,21 +133,19 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
         query: (statement, values) => database.query(statement, values),
         close: async () => {},
       }),
-      afterClose: async () => {
-        await wire.close()
-        unlock()
-      },
+      afterClose: () => cluster.close(),
     })
     return database
   } catch (error) {
-    unlock()
+    await cluster.close()
     throw error
   }
 }
 
 /** A new cluster with its tables, packed (pglite-template.ts). */
 export async function packCluster(): Promise<Uint8Array> {
-  const { pool, wire } = await startCluster(undefined, undefined)
+  const wire = await startPglite({ clusterDir: undefined, template: undefined })
+  const pool = await connectPool(wire)
   try {
     // nobody will create another database from these, and two thirds of the files are theirs
     await pool.query('UPDATE pg_database SET datistemplate = false')
@@ -169,8 +158,8 @@ export async function packCluster(): Promise<Uint8Array> {
   }
 }
 
-async function startCluster(clusterDir: string | undefined, template: string | undefined) {
-  const wire = await startPglite({ clusterDir, template })
+/** A pool of the one connection there is, to tables that are up to date. */
+async function connectPool(wire: PgliteWire): Promise<Pool> {
   const pool = new Pool({ stream: () => wire.connect(), user: 'postgres', database: 'postgres', max: 1, idleTimeoutMillis: 0 })
   const client = await pool.connect()
   try {
@@ -178,12 +167,5 @@ async function startCluster(clusterDir: string | undefined, template: string | u
   } finally {
     client.release()
   }
-  return { pool, wire }
-}
-
-/** True if there is no cluster; one whose first start did not come to its end, and so holds nothing, is removed. */
-function discardUnfinished(clusterDir: string): boolean {
-  if (existsSync(`${clusterDir}.complete`)) return false
-  rmSync(clusterDir, { recursive: true, force: true })
-  return true
+  return pool
 }

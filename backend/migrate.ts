@@ -1,8 +1,7 @@
 /** Bringing the tables up to date. */
 import { fileURLToPath } from 'node:url'
-import { drizzle } from 'drizzle-orm/node-postgres'
-import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator'
 import type { Client, PoolClient } from 'pg'
+import { drizzle, migrate as applyMigrations } from './drizzle.ts'
 
 /** Any number that nothing else in the database locks. */
 const MIGRATION_LOCK = 7_106_118_321

@@ -1,7 +1,7 @@
 /** What polls ask: reading and changing their definitions. Counts come from the tally store. */
-import { asc, eq, sql } from 'drizzle-orm'
 import type { PollFrame, PollOption, PollState } from '../shared/protocol/frames.ts'
 import type { Database } from './db.ts'
+import { asc, eq, sql } from './drizzle.ts'
 import { type PollSource, ballots, polls } from './schema.ts'
 
 export type Visibility = 'live' | 'after-vote' | 'after-close'

@@ -1,9 +1,9 @@
 /** A Database over a pg pool, minding what pg and Drizzle leave to their users. */
-import { drizzle } from 'drizzle-orm/node-postgres'
 import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './db.ts'
 import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './db-faults.ts'
+import { drizzle } from './drizzle.ts'
 import * as schema from './schema.ts'
 
 type Connection = Client | PoolClient

@@ -1,5 +1,5 @@
 /** The tables of Livetally, in a schema of their own so that they fit into a database that other programs use. */
-import { sql } from 'drizzle-orm'
+import type { PollOption } from '../shared/protocol/frames.ts'
 import {
   bigint,
   boolean,
@@ -11,11 +11,11 @@ import {
   pgSchema,
   primaryKey,
   smallint,
+  sql,
   text,
   timestamp,
   uuid,
-} from 'drizzle-orm/pg-core'
-import type { PollOption } from '../shared/protocol/frames.ts'
+} from './drizzle.ts'
 
 /** A transaction's 64-bit id, which never wraps around; text in JavaScript. */
 const xid8 = customType<{ data: string; driverData: string }>({ dataType: () => 'xid8' })

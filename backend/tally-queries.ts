@@ -1,50 +1,48 @@
 /** Polls with their counters, as SQL and as the rows it yields. */
 import type { Queryable } from './db.ts'
-import type { Counter, TalliedPoll } from './tally.ts'
+import type { Count, Counter, TalliedPoll } from './tally.ts'
 
-/** A poll and its counters of one database snapshot. */
-export interface PollStanding {
+/** A poll and what was counted for it, of one database snapshot. */
+export interface PollStanding<C extends Count = Count> {
   readonly poll: TalliedPoll
-  readonly counters: readonly Counter[]
+  readonly counters: readonly C[]
 }
 
+/** With one count for each option. */
 export async function pollBySlug(connection: Queryable, slug: string): Promise<PollStanding | undefined> {
-  return (await connection.query<StandingRow>(POLL_BY_SLUG, [slug])).map(standingOf)[0]
+  return (await connection.query<PollStanding>(POLL_BY_SLUG, [slug]))[0]
 }
 
-export async function pollsById(connection: Queryable, ids: Iterable<number>): Promise<PollStanding[]> {
-  return (await connection.query<StandingRow>(POLLS_BY_ID, [`{${[...ids].join()}}`])).map(standingOf)
+/** With every counter. */
+export async function pollsById(connection: Queryable, ids: Iterable<number>): Promise<PollStanding<Counter>[]> {
+  return await connection.query<PollStanding<Counter>>(POLLS_BY_ID, [`{${[...ids].join()}}`])
 }
 
+/** With one count for each option. */
 export async function allPolls(connection: Queryable): Promise<PollStanding[]> {
-  return (await connection.query<StandingRow>(ALL_POLLS)).map(standingOf)
-}
-
-type CounterArray = readonly [option: string, slot: number, n: number, ver: number, changedAt: number]
-
-interface StandingRow {
-  readonly poll: TalliedPoll
-  readonly counters: readonly CounterArray[]
-}
-
-function standingOf({ poll, counters }: StandingRow): PollStanding {
-  return { poll, counters: counters.map(([option, slot, n, ver, changedAt]) => ({ option, slot, n, ver, changedAt })) }
+  return await connection.query<PollStanding>(ALL_POLLS)
 }
 
 /** A poll's row as JSON: `TalliedPoll`. */
-export const POLL_JSON = `jsonb_build_object('id', p.id, 'slug', p.slug, 'question', p.question, 'options', p.options, 'state', p.state,
+export const POLL_JSON = `json_build_object('id', p.id, 'slug', p.slug, 'question', p.question, 'options', p.options, 'state', p.state,
   'visibility', p.visibility, 'opensAt', p.opens_at, 'closesAt', p.closes_at, 'epoch', p.epoch, 'revision', p.revision,
   'updatedAt', p.updated_at, 'source', p.source)`
 
-/** When a counter changed, in ms since the epoch. */
-export const CHANGED_AT_MS = 'floor(extract(epoch FROM c.changed_at) * 1000)::bigint'
+/** A timestamp in ms since the epoch. */
+export const msOf = (timestamp: string) => `floor(extract(epoch FROM ${timestamp}) * 1000)::bigint`
 
-const standings = (condition: string) => `
-SELECT ${POLL_JSON} AS poll, coalesce(
-  (SELECT jsonb_agg(jsonb_build_array(c.option, c.slot, c.n, c.ver, ${CHANGED_AT_MS})) FROM livetally.counters c WHERE c.poll_id = p.id), '[]'
-) AS counters
+// added up here, what is sent and parsed does not grow with the number of writers
+const COUNTS = `
+SELECT c.option, sum(c.n) AS n, sum(c.ver) AS ver, ${msOf('max(c.changed_at)')} AS "changedAt"
+FROM livetally.counters c WHERE c.poll_id = p.id GROUP BY c.option`
+
+const COUNTERS = `
+SELECT c.option, c.slot, c.n, c.ver, ${msOf('c.changed_at')} AS "changedAt" FROM livetally.counters c WHERE c.poll_id = p.id`
+
+const standings = (counters: string, condition: string) => `
+SELECT ${POLL_JSON} AS poll, coalesce((SELECT json_agg(counter) FROM (${counters}) counter), '[]') AS counters
 FROM livetally.polls p WHERE ${condition} ORDER BY p.id`
 
-const POLLS_BY_ID = { name: 'polls by id', text: standings('p.id = ANY ($1::integer[])') }
-const POLL_BY_SLUG = { name: 'poll by slug', text: standings('p.slug = $1') }
-const ALL_POLLS = { name: 'all polls', text: standings('true') }
+const POLLS_BY_ID = { name: 'polls by id', text: standings(COUNTERS, 'p.id = ANY ($1::integer[])') }
+const POLL_BY_SLUG = { name: 'poll by slug', text: standings(COUNTS, 'p.slug = $1') }
+const ALL_POLLS = { name: 'all polls', text: standings(COUNTS, 'true') }

@@ -20,18 +20,22 @@ export interface TalliedPoll {
   readonly source: PollSource | null
 }
 
-/** One counter: an option through one writer's slot. */
-export interface Counter {
+/** What was counted for an option, through one writer's slot or through several. */
+export interface Count {
   readonly option: string
-  readonly slot: number
   readonly n: number
   readonly ver: number
   /** Milliseconds since the epoch. */
   readonly changedAt: number
 }
 
+/** One counter: an option through one writer's slot. */
+export interface Counter extends Count {
+  readonly slot: number
+}
+
 /** Sums over the slots, whatever the poll offers. */
-export function countsOf(counters: Iterable<Counter>): Record<string, number> {
+export function countsOf(counters: Iterable<Count>): Record<string, number> {
   const counts = new Map<string, number>()
   for (const { option, n } of counters) counts.set(option, (counts.get(option) ?? 0) + n)
   return Object.fromEntries(counts)
@@ -44,7 +48,7 @@ export function countsOf(counters: Iterable<Counter>): Record<string, number> {
  * hiding the results) is a new version too, and the same version is always the same bytes. Votes for options the poll does not
  * offer (any more) are in neither the counts nor the total. `revealed` is for somebody who has voted.
  */
-export function snapshotOf(poll: TalliedPoll, counters: Iterable<Counter>, revealed = false): Snapshot {
+export function snapshotOf(poll: TalliedPoll, counters: Iterable<Count>, revealed = false): Snapshot {
   const counts = new Map(poll.options.map((option) => [option.id, 0]))
   let version = poll.revision
   let at = Date.parse(poll.updatedAt)

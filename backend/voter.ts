@@ -21,7 +21,9 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function createVoterCookie(options: { readonly secret: string; readonly now: () => number }): VoterCookie {
   // Signed as Hono's signed cookies are, but at once: those go to the thread pool and back, twice for each vote.
-  const signatureOf = (voter: string) => createHmac('sha256', options.secret).update(voter).digest()
+  // Out of OpenSSL as text: that takes a fifth less time than as a buffer, which lies outside the heap.
+  const signatureOf = (voter: string) =>
+    Buffer.from(createHmac('sha256', options.secret).update(voter).digest('binary'), 'latin1')
   return {
     read(cookie, isSecure) {
       const name = nameFor(isSecure)

@@ -1,5 +1,6 @@
 /** The edge over HTTP: probes, sockets, pages, and `/api` on its way to a backend. */
 import type { IncomingMessage } from 'node:http'
+import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../shared/lifecycle/probes.ts'
@@ -15,6 +16,7 @@ import { pageResponse, type Pages } from './pages.ts'
 import { passedHeaders } from './passed-headers.ts'
 import { qrCodeSvg } from './qr-code.ts'
 import { readBody } from './read-body.ts'
+import { type AnsweredRequest, createVoteRoute, isVote } from './vote-route.ts'
 
 export interface AppOptions {
   readonly probes: Probes
@@ -36,7 +38,7 @@ const FRAMED_PATH = /^\/p\/[^/]+\/results$/
 const LOADABLE_PATH = /^\/assets\/|^\/p\/[^/]+\/qr\.svg$/
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** What a proxy, or a client who would like to be taken for one, may have put into a request; and what is different from here on. */
-const SENT_ANEW = [
+const SENT_ANEW = new Set([
   'forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
@@ -46,10 +48,20 @@ const SENT_ANEW = [
   'host',
   'content-length',
   'expect',
-]
+])
 
-export function createApp(options: AppOptions): Hono<EdgeEnv> {
+export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   const { probes, pages, log } = options
+  const onAnswered = (request: AnsweredRequest, status: number, seconds: number) => {
+    options.onAnswered?.(request.method, status, seconds)
+    log.debug({ ...request, status, seconds }, 'answered')
+  }
+  const onFault = (request: AnsweredRequest, error: unknown) => {
+    log.error({ ...request, err: error }, 'a request failed')
+    return problemResponse(500, 'internal', 'The fault is logged here under the request id.', {
+      'x-request-id': request.requestId,
+    })
+  }
   const app = new Hono<EdgeEnv>()
 
   app.get('/live', (c) => answer(c, probes.live()))
@@ -65,11 +77,10 @@ export function createApp(options: AppOptions): Hono<EdgeEnv> {
   app.use(async (c, next) => {
     const startedAt = performance.now()
     await next()
-    const seconds = (performance.now() - startedAt) / 1_000
-    options.onAnswered?.(c.req.method, c.res.status, seconds)
-    log.debug({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status: c.res.status, seconds }, 'answered')
+    onAnswered(requestOf(c), c.res.status, (performance.now() - startedAt) / 1_000)
   })
-  const { closed, loadable, framed, readable, votable } = createEmbedding(options.allowedOrigins)
+  const embedding = createEmbedding(options.allowedOrigins)
+  const { closed, loadable, framed, readable, votable } = embedding
   app.use((c, next) => {
     const headers = FRAMED_PATH.test(c.req.path) ? framed : LOADABLE_PATH.test(c.req.path) ? loadable : closed
     return headers(c, next)
@@ -78,18 +89,20 @@ export function createApp(options: AppOptions): Hono<EdgeEnv> {
   for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
   for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)
 
-  const toApi = async (c: Context<EdgeEnv>) => {
-    const { incoming } = c.env
+  const passOn = async (incoming: IncomingMessage, target: string, id: string) => {
+    const { method = 'GET' } = incoming
     const peer = options.readPeer(peerRequest(incoming))
-    if (!SAFE_METHODS.has(c.req.method) && !options.isOriginAllowed(requestOrigin(incoming, peer))) {
+    if (!SAFE_METHODS.has(method) && !options.isOriginAllowed(requestOrigin(incoming, peer))) {
       return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
     }
     // who left in the middle of it hears no answer, whatever it says
     const body = await readBody(incoming, MAX_BODY_BYTES).catch(() => undefined)
     if (body === undefined) return problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
+    return await options.api({ method, target, headers: headersForApi(incoming, peer, id), body })
+  }
+  const toApi = async (c: Context<EdgeEnv>) => {
     const { pathname, search } = new URL(c.req.url)
-    const headers = headersForApi(incoming, peer, c.var.requestId)
-    return await options.api({ method: c.req.method, target: pathname + search, headers, body })
+    return await passOn(c.env.incoming, pathname + search, c.var.requestId)
   }
   app.all('/api/*', toApi)
   app.get('/openapi.json', toApi)
@@ -113,19 +126,24 @@ export function createApp(options: AppOptions): Hono<EdgeEnv> {
   app.get('/assets/*', (c) => serve(c.req.path)(c))
 
   app.notFound((c) => notFound(c))
-  app.onError((error, c) => {
-    log.error({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, err: error }, 'a request failed')
-    return problemResponse(500, 'internal', 'The fault is logged here under the request id.', {
-      'x-request-id': c.var.requestId ?? '',
-    })
-  })
-  return app
+  app.onError((error, c) => onFault(requestOf(c), error))
+
+  const castVote = createVoteRoute({ passOn, embedding, onAnswered, onFault })
+  return {
+    fetch: (request, env) => {
+      const { incoming, outgoing } = env as HttpBindings
+      return isVote(incoming) ? castVote(incoming, outgoing) : app.fetch(request, env)
+    },
+  }
+}
+
+function requestOf(c: Context<EdgeEnv>): AnsweredRequest {
+  return { requestId: c.var.requestId ?? '', method: c.req.method, path: c.req.path }
 }
 
 /** The request's headers with what this edge knows of its sender, and nothing the sender says of that itself. */
 function headersForApi(incoming: IncomingMessage, peer: Peer, id: string): Record<string, string> {
-  const headers = passedHeaders(incoming.headers)
-  for (const name of SENT_ANEW) delete headers[name]
+  const headers = passedHeaders(incoming.headers, SENT_ANEW)
   const [scheme = '', host = ''] = peer.origin.split('://')
   headers['x-forwarded-for'] = peer.address
   headers['x-forwarded-proto'] = scheme

@@ -86,7 +86,8 @@ function voteOf({ method, target, headers, body }: ApiRequest): BundledVote | un
 }
 
 function isJson(headers: ApiRequest['headers']): boolean {
-  return headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json'
+  const type = headers['content-type']
+  return type === 'application/json' || type?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json'
 }
 
 function responseOf(answer: BundledAnswer | undefined, vote: BundledVote): Response {

@@ -1,5 +1,5 @@
 /** What pages of other origins may read and frame: those in ALLOWED_ORIGINS, exact, and never anything of the organiser's. */
-import { Hono, type Context, type MiddlewareHandler } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import type { EdgeEnv } from './edge-env.ts'
 
@@ -16,7 +16,13 @@ export interface Embedding {
   readonly readable: Handler
   /** Lets allowed origins read and cast the ballot of this browser: the two routes that need its cookie. */
   readonly votable: Handler
+  /** What `closed` sets, for a route without middleware. */
+  readonly closedHeaders: Promise<readonly Header[]>
+  /** What `votable` does with an answer to a request from this origin. */
+  readonly letVote: (answer: Response, origin: string | undefined) => void
 }
+
+type Header = readonly [name: string, value: string]
 
 const PREFLIGHT_MAX_AGE_S = '600'
 
@@ -41,35 +47,44 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
   const shared = allowed.size > 0 ? ('cross-origin' as const) : ('same-origin' as const)
 
   /** Answers an allowed origin by its name; `true` when it is one. Caches must keep the answers to different origins apart. */
-  const share = (c: Context): boolean => {
+  const share = (answer: Response, origin: string | undefined): boolean => {
     // then no answer depends on who asks
     if (allowed.size === 0) return false
     // not c.header(): on an answer that is there already it would take the whole answer apart
-    const { headers } = c.res
+    const { headers } = answer
     headers.append('vary', 'origin')
-    const origin = c.req.header('origin')
     if (origin === undefined || !allowed.has(origin)) return false
     headers.set('access-control-allow-origin', origin)
     return true
   }
+  const letVote = (answer: Response, origin: string | undefined) => {
+    if (share(answer, origin)) answer.headers.set('access-control-allow-credentials', 'true')
+  }
+  const closedHeaders = headersOf(secureHeaders({ ...policy(["'none'"]), xFrameOptions: 'DENY' }))
 
   return {
-    closed: ahead({ ...policy(["'none'"]), xFrameOptions: 'DENY' }),
-    loadable: ahead({ ...policy(["'none'"]), xFrameOptions: 'DENY', crossOriginResourcePolicy: shared }),
-    framed: ahead({
-      ...policy(["'self'", ...allowed]),
-      // it knows no list of origins, and where frame-ancestors is known it is ignored
-      xFrameOptions: false,
-      crossOriginResourcePolicy: shared,
-    }),
+    closed: ahead(closedHeaders),
+    loadable: ahead(
+      headersOf(secureHeaders({ ...policy(["'none'"]), xFrameOptions: 'DENY', crossOriginResourcePolicy: shared })),
+    ),
+    framed: ahead(
+      headersOf(
+        secureHeaders({
+          ...policy(["'self'", ...allowed]),
+          // it knows no list of origins, and where frame-ancestors is known it is ignored
+          xFrameOptions: false,
+          crossOriginResourcePolicy: shared,
+        }),
+      ),
+    ),
     async readable(c, next) {
       await next()
-      share(c)
+      share(c.res, c.req.header('origin'))
     },
     async votable(c, next) {
       if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {
         c.res = new Response(null, { status: 204, headers: { 'cache-control': 'no-store' } })
-        if (!share(c)) return
+        if (!share(c.res, c.req.header('origin'))) return
         const { headers } = c.res
         headers.set('access-control-allow-credentials', 'true')
         headers.set('access-control-allow-methods', 'GET, PUT')
@@ -78,8 +93,10 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
         return
       }
       await next()
-      if (share(c)) c.res.headers.set('access-control-allow-credentials', 'true')
+      letVote(c.res, c.req.header('origin'))
     },
+    closedHeaders,
+    letVote,
   }
 }
 
@@ -87,8 +104,7 @@ export function createEmbedding(allowedOrigins: readonly string[]): Embedding {
  * Sets the headers on Node's response before there is an answer, which then keeps them. They are the same each time, and adding a
  * dozen to a finished answer costs as much as a tenth of a vote.
  */
-function ahead(options: Parameters<typeof secureHeaders>[0]): Handler {
-  const headers = headersOf(secureHeaders(options))
+function ahead(headers: Promise<readonly Header[]>): Handler {
   return async (c, next) => {
     for (const [name, value] of await headers) c.env.outgoing.setHeader(name, value)
     await next()
@@ -96,7 +112,7 @@ function ahead(options: Parameters<typeof secureHeaders>[0]): Handler {
 }
 
 /** What a middleware adds to an answer that has none. */
-async function headersOf(middleware: MiddlewareHandler): Promise<readonly [string, string][]> {
+async function headersOf(middleware: MiddlewareHandler): Promise<readonly Header[]> {
   const app = new Hono().use(middleware).get('/', (c) => c.body(null))
   return [...(await app.request('/')).headers]
 }

@@ -1,4 +1,4 @@
-/** The pages: read and compressed once at start, served from memory, so that no request ever names a file. */
+/** The pages: read at start and served from memory, so that no request ever names a file; compressed when first asked for. */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname, join, relative, sep } from 'node:path'
@@ -52,7 +52,7 @@ export function loadPages({ sourceDir, compiledDir }: PagesOptions): Pages {
   return pages
 }
 
-/** Brotli's best costs ten times as long for a twentieth less, and a process that starts has sockets waiting for it. */
+/** Brotli's best costs ten times as long for a twentieth less, and whoever is first has to wait for it. */
 const BROTLI_QUALITY = 9
 
 function page(content: Buffer, type: string): Page {
@@ -69,10 +69,16 @@ function page(content: Buffer, type: string): Page {
     },
   })
   const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY, [constants.BROTLI_PARAM_SIZE_HINT]: content.length }
+  let gzip: Variant | undefined
+  let br: Variant | undefined
   return {
     identity: variant(content, 'identity', `"${hash}"`),
-    gzip: variant(gzipSync(content), 'gzip', `"${hash}.gzip"`),
-    br: variant(brotliCompressSync(content, { params }), 'br', `"${hash}.br"`),
+    get gzip() {
+      return (gzip ??= variant(gzipSync(content), 'gzip', `"${hash}.gzip"`))
+    },
+    get br() {
+      return (br ??= variant(brotliCompressSync(content, { params }), 'br', `"${hash}.br"`))
+    },
   }
 }
 

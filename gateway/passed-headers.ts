@@ -13,13 +13,15 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ])
 
-/** By lower-case name; `set-cookie`, which can be there several times, is left to the caller. */
-export function passedHeaders(received: IncomingHttpHeaders): Record<string, string> {
+const NONE: ReadonlySet<string> = new Set()
+
+/** By lower-case name, without those in `but`; `set-cookie`, which can be there several times, is left to the caller. */
+export function passedHeaders(received: IncomingHttpHeaders, but: ReadonlySet<string> = NONE): Record<string, string> {
   const named = namedByConnection(received.connection)
   const passed: Record<string, string> = {}
   for (const name in received) {
     const value = received[name]
-    if (typeof value === 'string' && !HOP_BY_HOP.has(name) && named?.has(name) !== true) passed[name] = value
+    if (typeof value === 'string' && !HOP_BY_HOP.has(name) && !but.has(name) && named?.has(name) !== true) passed[name] = value
   }
   return passed
 }

@@ -36,6 +36,8 @@ const USAGE = `Livetally in one process, with an embedded database: npm start [-
 /** Pretend voters at most: more would only measure the machine. */
 const MAX_SIMULATED = 10_000
 
+export type StandaloneConfig = ReturnType<typeof loadStandaloneConfig>
+
 export function loadStandaloneConfig(host: Host) {
   const env = loadVariables(host, USAGE, variables)
   const dataDir = env.DATA_DIR

@@ -1,72 +1,13 @@
-/** Livetally in one process: gateway, backend, an embedded database, and a bus in memory. */
-import { createBackend } from '../../backend/backend.ts'
-import { openPglite } from '../../backend/db.ts'
-import { apiOf } from '../../gateway/api.ts'
-import { createGateway } from '../../gateway/gateway.ts'
-import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
-import { systemClock } from '../../shared/lifecycle/clock.ts'
-import { watchLoopDelay } from '../../shared/lifecycle/loop-delay.ts'
-import { runService } from '../../shared/lifecycle/service.ts'
-import { createLog } from '../../shared/telemetry/log.ts'
-import { createMetrics } from '../../shared/telemetry/metrics.ts'
+/**
+ * Livetally in one process. The database is begun before anything else is loaded: its thread takes about as long to start as the
+ * rest of the program to load, and runs on another core.
+ */
+import { startCluster } from '../../backend/pglite-cluster.ts'
 import { loadStandaloneConfig } from './config.ts'
-import { ensureFirstPoll, simulate } from './first-poll.ts'
-
-/** Nobody waits for a balancer here: who presses Ctrl-C wants the prompt back. */
-const DRAIN = { noticeMs: 0, spreadMs: 300, deadlineMs: 900 }
 
 const config = loadStandaloneConfig(process)
-const log = await createLog({ service: 'livetally', level: config.logLevel, terminal: process.stdout.isTTY })
-const clock = systemClock
-
-const exitCode = await runService({ host: process, log, clock, deadlineMs: DRAIN.deadlineMs }, async (life) => {
-  const metrics = createMetrics({ service: 'livetally' })
-  const loopDelay = watchLoopDelay()
-  life.release('loop monitor', () => loopDelay.stop())
-  const shared = { life, loopDelayMs: loopDelay.currentMs, clock, log, metrics }
-
-  const database = await openPglite({ dataDir: config.dataDir, log, holder: `Livetally, process ${process.pid}` })
-  life.release('database', () => database.close())
-  const bus = createMemoryBus({ now: clock.now })
-
-  const backend = createBackend({
-    ...shared,
-    database,
-    bus,
-    adminToken: config.adminToken(),
-    cookieSecret: config.cookieSecret(),
-  })
-  const poll = await ensureFirstPoll(backend.polls)
-  const gateway = createGateway({
-    ...shared,
-    id: 'standalone',
-    bus,
-    api: apiOf(backend.fetch),
-    edge: config.edge,
-    drain: DRAIN,
-    checks: backend.checks,
-  })
-  const port = await gateway.listen(config)
-
-  const simulation = new AbortController()
-  const { polls, ballotBox } = backend
-  const simulated =
-    config.simulatedVoters === 0
-      ? undefined
-      : simulate({
-          polls,
-          ballotBox,
-          poll,
-          voters: config.simulatedVoters,
-          clock,
-          random: Math.random,
-          signal: simulation.signal,
-        })
-  simulated?.catch((error: unknown) => log.warn({ err: error }, 'the pretend voters went home'))
-
-  const origin = `http://${config.host === '0.0.0.0' ? 'localhost' : config.host}:${port}`
-  process.stdout.write(`Livetally is at ${origin}\n  vote and watch: ${origin}/p/${poll}\n`)
-  if (config.adminTokenFile !== undefined) process.stdout.write(`  admin token:    ${config.adminTokenFile}\n`)
-  return [{ name: 'simulation', run: () => simulation.abort() }, ...gateway.stages, ...backend.stages]
-})
-process.exit(exitCode)
+const starting = startCluster({ dataDir: config.dataDir, holder: `Livetally, process ${process.pid}` })
+// what went wrong is said once there is a log
+starting.catch(() => {})
+const { runStandalone } = await import('./standalone.ts')
+process.exit(await runStandalone({ host: process, config, starting }))
