@@ -44,14 +44,20 @@ onEachDatabase('the tally store', (use, kind) => {
     })
   })
 
-  test('yields frames of the protocol, the same bytes however they were read', async () => {
+  test('yields frames of the protocol, the same bytes however they were read and through however many slots they were counted', async () => {
     const { database, createPoll } = use()
     const { id, slug } = await createPoll({ closesAt: new Date(Date.now() + 3_600_000) })
     await withStore(database, async (store) => {
       await store.readChanges()
-      await vote(database, id, 'dogs')
+      for (const slot of ['7', '9']) {
+        await database.withTransaction(async (transaction) => {
+          await transaction.query(sql("SELECT set_config('livetally.slot', $1, true)"), [slot])
+          await vote(transaction, id, 'dogs')
+        })
+      }
       const [changed] = await store.readChanges()
       assert.deepEqual(Snapshot.parse(changed), changed)
+      assert.deepEqual(changed?.tally.counts, { cats: 0, dogs: 2 })
       const bytes = JSON.stringify(changed)
       assert.equal(JSON.stringify(await store.read(slug)), bytes)
       assert.ok((await store.readAll()).some((snapshot) => JSON.stringify(snapshot) === bytes))

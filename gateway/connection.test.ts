@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
-import { Connection } from './connection.ts'
+import { Connection, NOT_NOW } from './connection.ts'
 import { wireFrame } from './wire-frame.ts'
 
 /** A real server whose sockets become connections. */
@@ -163,6 +163,20 @@ test('an answer to the handshake that is still on its way is not overtaken, and 
   await once(client, 'message')
   assert.deepEqual(received, ['first', 'second'])
   client.close()
+})
+
+test('nothing is sent to the descriptor of a socket that is gone, which may be that of another by now', async (t) => {
+  const { port, connections } = await serve(t)
+  const client = new WebSocket(`ws://127.0.0.1:${port}`)
+  await once(client, 'open')
+  const { connection, stream } = connections[0] ?? assert.fail()
+  assert.ok(connection.target >= 0)
+  // the socket has not heard of it yet
+  stream.destroy()
+  assert.equal(connection.isClosing, false)
+  assert.equal(connection.target, NOT_NOW)
+  assert.equal(connection.write(wireFrame('for nobody')), false)
+  await once(client, 'close')
 })
 
 test('sockets that vanish in the middle of a round harm nobody', async (t) => {
