@@ -1,7 +1,7 @@
 /** The one door to Postgres: the only place that opens connections, to a server or to PGlite in its worker thread. */
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { Client, type ClientConfig, Pool } from 'pg'
 import type { Log } from '../shared/telemetry/log.ts'
+import type { NodePgDatabase } from './drizzle.ts'
 import { migrate } from './migrate.ts'
 import { type ClusterOptions, type PgliteCluster, startCluster } from './pglite-cluster.ts'
 import { type PgliteWire, startPglite } from './pglite-wire.ts'

@@ -8,6 +8,8 @@ import type * as driver from 'drizzle-orm/node-postgres'
 import type * as migrator from 'drizzle-orm/node-postgres/migrator'
 import type * as tables from 'drizzle-orm/pg-core'
 
+export type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+
 const require = createRequire(import.meta.url)
 
 export const { asc, eq, sql } = require('drizzle-orm') as typeof core
