@@ -214,6 +214,23 @@ describe('bad input', () => {
     }
   })
 
+  test('a refused socket is not kept for a client that does not leave', async () => {
+    const { hostname, port } = new URL(url)
+    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+    socket.on('error', () => {})
+    socket.write(
+      `GET /ws?poll=cats-or-dogs HTTP/1.1\r\nHost: ${hostname}:${port}\r\nOrigin: https://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+    )
+    let answer = ''
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()))
+    await once(socket, 'end')
+    assert.match(answer, /^HTTP\/1\.1 403 /)
+    // it says that it is still there: a socket that nobody has any more answers with a reset, which the next write hears of
+    const until = Date.now() + 5_000
+    while (!socket.destroyed && Date.now() < until) await new Promise((resolve) => socket.write('x', resolve))
+    assert.ok(socket.destroyed)
+  })
+
   test('a socket for no poll, for an unknown one, or for too many', async () => {
     assert.equal(await upgradeStatus('/ws'), 400)
     assert.equal(await upgradeStatus('/ws?poll=nowhere'), 404)
