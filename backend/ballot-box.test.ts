@@ -41,6 +41,22 @@ const tallyOf = async (database: Queryable, pollId: number) => {
 
 const kinds = (outcomes: readonly CastOutcome[]) => outcomes.map((outcome) => outcome.kind)
 
+/** The database, but that something happens before each batch of votes is cast in it. */
+const interrupted = (database: Database, before: () => Promise<void>): Database => ({
+  ...database,
+  openSession: async (options) => {
+    const session = await database.openSession(options)
+    return {
+      ...session,
+      lost: false,
+      query: async (statement, values) => {
+        if (statement.name === 'cast batch') await before()
+        return await session.query(statement, values)
+      },
+    }
+  },
+})
+
 onEachDatabase('the ballot box', (use, kind) => {
   test('accepts a vote, a change of mind and a repetition, as one ballot', async () => {
     const { database, createPoll } = use()
@@ -261,21 +277,11 @@ onEachDatabase('the ballot box', (use, kind) => {
     const gate = Promise.withResolvers<void>()
     let attempts = 0
     // the answer to the first attempt is lost, and the second one comes late
-    const flaky: Database = {
-      ...under.database,
-      openSession: async (options) => {
-        const session = await under.database.openSession(options)
-        return {
-          ...session,
-          lost: false,
-          query: async (statement, values) => {
-            if (statement.name !== 'cast batch' || attempts++ > 0) return await session.query(statement, values)
-            await gate.promise
-            throw new Error('Connection terminated unexpectedly')
-          },
-        }
-      },
-    }
+    const flaky = interrupted(under.database, async () => {
+      if (attempts++ > 0) return
+      await gate.promise
+      throw new Error('Connection terminated unexpectedly')
+    })
     const [old, other] = [
       createBallotBox({ database: flaky, log: under.log, now: Date.now }),
       createBallotBox({ database: under.database, log: under.log, now: Date.now }),
@@ -296,20 +302,9 @@ onEachDatabase('the ballot box', (use, kind) => {
     const gate = Promise.withResolvers<void>()
     let batches = 0
     // the first batch is slow on its way
-    const slow: Database = {
-      ...under.database,
-      openSession: async (options) => {
-        const session = await under.database.openSession(options)
-        return {
-          ...session,
-          lost: false,
-          query: async (statement, values) => {
-            if (statement.name === 'cast batch' && batches++ === 0) await gate.promise
-            return await session.query(statement, values)
-          },
-        }
-      },
-    }
+    const slow = interrupted(under.database, async () => {
+      if (batches++ === 0) await gate.promise
+    })
     const box = createBallotBox({ database: slow, log: under.log, now: Date.now })
     const voter = randomUUID()
     const first = box.cast({ poll, voter, option: 'cats' })

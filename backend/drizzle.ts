@@ -15,18 +15,5 @@ const require = createRequire(import.meta.url)
 export const { asc, eq, sql } = require('drizzle-orm') as typeof core
 export const { drizzle } = require('drizzle-orm/node-postgres') as typeof driver
 export const { migrate } = require('drizzle-orm/node-postgres/migrator') as typeof migrator
-export const {
-  bigint,
-  boolean,
-  check,
-  customType,
-  index,
-  integer,
-  jsonb,
-  pgSchema,
-  primaryKey,
-  smallint,
-  text,
-  timestamp,
-  uuid,
-} = require('drizzle-orm/pg-core') as typeof tables
+/** What tables are made of. */
+export const pgCore = require('drizzle-orm/pg-core') as typeof tables

@@ -1,21 +1,9 @@
 /** The tables of Livetally, in a schema of their own so that they fit into a database that other programs use. */
 import type { PollOption } from '../shared/protocol/frames.ts'
-import {
-  bigint,
-  boolean,
-  check,
-  customType,
-  index,
-  integer,
-  jsonb,
-  pgSchema,
-  primaryKey,
-  smallint,
-  sql,
-  text,
-  timestamp,
-  uuid,
-} from './drizzle.ts'
+import { pgCore, sql } from './drizzle.ts'
+
+const { bigint, boolean, check, customType, index, integer, jsonb, pgSchema, primaryKey, smallint, text, timestamp, uuid } =
+  pgCore
 
 /** A transaction's 64-bit id, which never wraps around; text in JavaScript. */
 const xid8 = customType<{ data: string; driverData: string }>({ dataType: () => 'xid8' })

@@ -225,7 +225,7 @@ describe('bad input', () => {
     socket.on('data', (chunk: Buffer) => (answer += chunk.toString()))
     await once(socket, 'end')
     assert.match(answer, /^HTTP\/1\.1 403 /)
-    // it says that it is still there: a socket that nobody has any more answers with a reset, which the next write hears of
+    // it says that it is still there: a socket that nobody holds answers with a reset, which the next write hears of
     const until = Date.now() + 5_000
     while (!socket.destroyed && Date.now() < until) await new Promise((resolve) => socket.write('x', resolve))
     assert.ok(socket.destroyed)

@@ -15,7 +15,7 @@ export interface AcceptorOptions {
 }
 
 export interface Acceptor {
-  /** To be called about once a second: cuts connections that have been silent for too long. */
+  /** To be called at least once a second: cuts connections that have been silent for too long. */
   tick(): void
   /** Cuts connections that have not said anything yet. */
   close(): void
@@ -28,8 +28,8 @@ export interface Acceptor {
 const HEARD_PER_TURN = 32
 
 /**
- * Stands between a server's listener and its HTTP. Node's way to a WebSocket (a parser, a request, its headers, half a dozen listeners
- * put on and taken off) costs more than the handshake itself, and leaves traces in every socket (docs/adr/0015).
+ * Stands between a server's listener and its HTTP. Node's way to a WebSocket (a parser, a request, its headers, listeners put on and
+ * taken off) is a good part of what a handshake costs (docs/adr/0015).
  */
 export function createAcceptor({ server, upgrade, elapsed, silenceMs }: AcceptorOptions): Acceptor {
   const speakHttp = server.listeners('connection') as ((this: Server, socket: Socket) => void)[]

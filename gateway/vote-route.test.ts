@@ -72,7 +72,7 @@ function plain(answer: object): string {
 
 const json = { 'content-type': 'application/json' }
 
-test('a vote is treated as any other request', async (t) => {
+test('a vote is treated like every other request', async (t) => {
   const compare = await waysOf(t)
   const cases: readonly (readonly [name: string, status: number, given: Parameters<typeof compare>[0]])[] = [
     ['plain', 201, { headers: { ...json, cookie: 'voter=a.b' }, body: '{"option":"cats"}' }],
