@@ -1,5 +1,5 @@
 /**
- * The house's walls and habits, as the linter enforces them (docs/architecture.md draws them).
+ * The import boundaries and conventions that the linter enforces (docs/architecture.md draws them).
  *
  * Of all overrides whose files match, the last one decides a rule as a whole: every override below therefore names everything
  * that its files may not import.
@@ -13,24 +13,44 @@ interface Pattern {
   readonly allowTypeImports?: boolean
 }
 
-/** Each vendor has one door: these files import it, and nobody else does. */
-const DOORS = {
+/** Who may import each package: these files, and nobody else. */
+const ALLOWED_IMPORTERS = {
   ioredis: ['shared/bus/redis-bus.ts', 'backend/ingest/vote-list.ts'],
-  ws: ['gateway/upgrade.ts', 'gateway/connection.ts'],
-  'p-retry': ['shared/lifecycle/retry.ts', 'gateway/forward.ts'],
-  pg: ['backend/db.ts', 'backend/pool.ts', 'backend/migrate.ts'],
-  'drizzle-orm': ['backend/drizzle.ts'],
-  '@electric-sql/pglite': ['backend/db.ts', 'backend/pglite-*.ts'],
-  hono: ['gateway/**', 'backend/**', 'infra/**'],
-  '@hono/node-server': ['gateway/**', 'backend/**', 'infra/**'],
-  '@hono/zod-openapi': ['backend/**'],
-  koffi: ['gateway/descriptor-send.ts'],
+  ws: ['gateway/handshake/upgrade.ts', 'gateway/fanout/connection.ts'],
+  'p-retry': ['shared/lifecycle/retry.ts', 'gateway/api/backend-client.ts'],
+  undici: ['gateway/api/backend-client.ts'],
+  pg: ['backend/database/postgres.ts', 'backend/database/pool.ts', 'backend/database/migrate.ts', 'backend/pglite/open.ts'],
+  'drizzle-orm': ['backend/database/drizzle.ts'],
+  '@electric-sql/pglite': ['backend/pglite/worker.ts'],
+  hono: ['gateway/http/**', 'backend/http/**'],
+  '@hono/node-server': ['gateway/http/**', 'gateway/gateway.ts', 'backend/main.ts'],
+  '@hono/zod-openapi': ['backend/http/**'],
+  uqr: ['gateway/http/qr-code.ts'],
+  koffi: ['gateway/fanout/socket-send.ts'],
   pino: ['shared/telemetry/log.ts'],
   '@prometheus-io/client': ['shared/telemetry/metrics.ts'],
 } as const satisfies Record<string, readonly string[]>
 
-type Vendor = keyof typeof DOORS
-const VENDORS = Object.keys(DOORS) as Vendor[]
+/** The folders of each service, and which of its other folders each may import. Files at the top may import all of them. */
+const DIRECTIONS = {
+  'gateway/http': ['api', 'access'],
+  'gateway/handshake': ['fanout', 'access'],
+  'gateway/fanout': [],
+  'gateway/api': [],
+  'gateway/access': [],
+  'backend/http': ['ballots', 'tallies', 'adopt', 'polls', 'database'],
+  'backend/adopt': ['polls', 'database'],
+  'backend/ballots': ['polls', 'database'],
+  'backend/tallies': ['polls', 'database'],
+  'backend/polls': ['database'],
+  'backend/database': [],
+  'backend/pglite': ['database'],
+  'backend/ingest': ['ballots', 'polls'],
+  'backend/verify': ['tallies', 'database'],
+} as const satisfies Record<string, readonly string[]>
+
+type Vendor = keyof typeof ALLOWED_IMPORTERS
+const VENDORS = Object.keys(ALLOWED_IMPORTERS) as Vendor[]
 
 const SERVICES: Pattern = {
   regex: '^(\\.\\./)+(gateway|backend)/',
@@ -44,14 +64,20 @@ const PROCESS: Pattern = { regex: '^(node:)?process$', message: 'Only main.ts to
 const LOG_TYPE: Pattern = {
   regex: '^\\.\\./telemetry/log\\.ts$',
   allowTypeImports: true,
-  message: 'The rooms of shared/ share the type of the log alone.',
+  message: 'The folders of shared/ import no more of telemetry/ than the type of the log.',
 }
 
-/** Rooms of shared/ do not import each other; `also` is what a room may see besides its own files. */
-function room(...also: string[]): Pattern[] {
-  const message = 'The rooms of shared/ do not import each other.'
+/** The folders of shared/ do not import each other; `also` is what a folder may import besides its own files. */
+function sharedFolder(...also: string[]): Pattern[] {
+  const message = 'The folders of shared/ do not import each other.'
   // the linter stops at the first pattern that a negation lets pass, so this one comes last
   return [LOG_TYPE, { group: ['../**', '!../telemetry/log.ts', ...also.map((path) => `!${path}`)], message }]
+}
+
+/** A folder of a service imports shared/ and the folders it depends on (`DIRECTIONS`), and nothing above it. */
+function serviceFolder(allowed: readonly string[]): Pattern[] {
+  const message = 'Imports between the folders of a service go one way: see DIRECTIONS in oxlint.config.ts.'
+  return [{ group: ['../**', '!../../shared/**', ...allowed.map((name) => `!../${name}/**`)], message }]
 }
 
 /**
@@ -71,36 +97,38 @@ function pages(up: string) {
   return { 'no-restricted-imports': ['error', { patterns }] } as const
 }
 
-/** What a file may not import: the vendors whose door it is not, and what stands behind the given walls. */
-function restricted(walls: readonly Pattern[], open: readonly Vendor[] = []) {
-  const closed = VENDORS.filter((vendor) => !open.includes(vendor))
-  const patterns = [
-    { regex: `^(${closed.join('|')})(/|$)`, message: 'Each vendor has one door: see DOORS in oxlint.config.ts.' },
-    ...walls,
-  ]
-  return { 'no-restricted-imports': ['error', { patterns }] } as const
+/** What a file may not import: the packages it is no allowed importer of, and what the given patterns forbid. */
+function restricted(patterns: readonly Pattern[], allowed: readonly Vendor[] = []) {
+  const forbidden = VENDORS.filter((vendor) => !allowed.includes(vendor))
+  const packages = {
+    regex: `^(${forbidden.join('|')})(/|$)`,
+    message: 'Few files import each package: see ALLOWED_IMPORTERS in oxlint.config.ts.',
+  }
+  return { 'no-restricted-imports': ['error', { patterns: [packages, ...patterns] }] } as const
 }
 
-/** One override for each set of files below `folder` that is a door to the same vendors, after the one for the folder itself. */
-function folder(path: string, walls: readonly Pattern[]) {
-  const doors = new Map<string, Vendor[]>()
-  for (const vendor of VENDORS) for (const file of DOORS[vendor]) doors.set(file, [...(doors.get(file) ?? []), vendor])
-  const whole = doors.get(path) ?? []
-  const inside = [...doors].filter(([file]) => file !== path && file.startsWith(path.replace('**', '')))
+/** One override for the folder, and after it one for each set of files inside that may import the same packages. */
+function folder(path: string, patterns: readonly Pattern[]) {
+  const importers = new Map<string, Vendor[]>()
+  for (const vendor of VENDORS)
+    for (const file of ALLOWED_IMPORTERS[vendor]) importers.set(file, [...(importers.get(file) ?? []), vendor])
+  const whole = importers.get(path) ?? []
+  const inside = [...importers].filter(([file]) => file !== path && file.startsWith(path.replace('**', '')))
   return [
-    { files: [path], rules: restricted(walls, whole) },
-    ...inside.map(([file, vendors]) => ({ files: [file], rules: restricted(walls, [...whole, ...vendors]) })),
+    { files: [path], rules: restricted(patterns, whole) },
+    ...inside.map(([file, vendors]) => ({ files: [file], rules: restricted(patterns, [...whole, ...vendors]) })),
   ]
 }
 
-const SERVICE_WALLS = [PROCESS, SERVICES, RUNNERS]
+const SERVICE_BOUNDARIES = [PROCESS, SERVICES, RUNNERS]
 
 export default {
   plugins: ['import', 'typescript', 'unicorn', 'oxc', 'node', 'promise'],
   categories: { correctness: 'error', suspicious: 'error' },
   ignorePatterns: ['dist', 'data'],
   rules: {
-    'import/no-cycle': 'error',
+    // type-only imports count too: what a circle holds together cannot be read or moved alone
+    'import/no-cycle': ['error', { ignoreTypes: false }],
     'oxc/no-barrel-file': ['error', { threshold: 0 }],
     'max-lines': ['error', { max: 300, skipBlankLines: false, skipComments: false }],
     'typescript/no-floating-promises': [
@@ -128,11 +156,19 @@ export default {
     'import/no-named-as-default-member': 'off',
   },
   overrides: [
-    ...folder('gateway/**', SERVICE_WALLS),
-    ...folder('backend/**', SERVICE_WALLS),
+    ...folder('gateway/**', SERVICE_BOUNDARIES),
+    ...folder('backend/**', SERVICE_BOUNDARIES),
+    ...Object.entries(DIRECTIONS).flatMap(([path, allowed]) =>
+      folder(`${path}/**`, [...SERVICE_BOUNDARIES, ...serviceFolder(allowed)]),
+    ),
+    {
+      // the one command that works on both databases
+      files: ['backend/verify/main.ts'],
+      rules: restricted([...SERVICE_BOUNDARIES, ...serviceFolder([...DIRECTIONS['backend/verify'], 'pglite'])]),
+    },
     ...folder('infra/**', [PROCESS]),
-    ...folder('shared/**', [PROCESS, ...room()]),
-    ...folder('shared/bus/**', [PROCESS, ...room('../protocol/**')]),
+    ...folder('shared/**', [PROCESS, ...sharedFolder()]),
+    ...folder('shared/bus/**', [PROCESS, ...sharedFolder('../protocol/**')]),
     { files: ['gateway/web/*'], rules: pages('../') },
     { files: ['gateway/web/*/**'], rules: pages('../../') },
     {
@@ -142,12 +178,12 @@ export default {
     },
     {
       // tests and runners start processes, print what they measure, and ask the vendors directly
-      files: ['**/*.test.ts', 'backend/databases-under-test.ts', 'e2e/**', 'bench/**'],
+      files: ['**/*.test.ts', 'e2e/**', 'bench/**'],
       rules: { 'no-restricted-globals': 'off', 'no-restricted-imports': 'off', 'no-console': 'off', 'max-lines': 'off' },
     },
     {
       // but a service's tests see no more of the other service than it does
-      files: ['gateway/**/*.test.ts', 'backend/**/*.test.ts', 'backend/databases-under-test.ts', 'shared/**/*.test.ts'],
+      files: ['gateway/**/*.test.ts', 'backend/**/*.test.ts', 'shared/**/*.test.ts'],
       rules: { 'no-restricted-imports': ['error', { patterns: [SERVICES] }] },
     },
   ],

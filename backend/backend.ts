@@ -1,4 +1,4 @@
-/** The backend, put together: from a database and a bus to an API, and the stages in which it leaves. */
+/** Assembles the backend: from a database and a bus to an API, and the stages in which it shuts down. */
 import type { TallyBus } from '../shared/bus/tally-bus.ts'
 import type { Clock } from '../shared/lifecycle/clock.ts'
 import type { Stage } from '../shared/lifecycle/drain.ts'
@@ -6,17 +6,18 @@ import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
-import { createApp } from './app.ts'
-import { createBallotBox, type BallotBox } from './ballot-box.ts'
-import type { Database } from './db.ts'
+import { createApp } from './http/app.ts'
+import { createBallotBox, type BallotBox } from './ballots/ballot-box.ts'
+import type { Database } from './database/database.ts'
 import { createAdopted } from './adopt/adopt.ts'
-import { exportCsv } from './ballot-export.ts'
-import { readHistory } from './history.ts'
-import { createPollStore, type PollStore } from './poll-store.ts'
-import { createPoller } from './poller.ts'
-import { createTallyStore } from './tally-store.ts'
-import { createTicketStore } from './ticket-store.ts'
-import { createVoterCookie } from './voter.ts'
+import { exportCsv } from './tallies/export-csv.ts'
+import { readHistory } from './tallies/history.ts'
+import { createPollStore, type PollStore } from './polls/poll-store.ts'
+import { createPoller } from './tallies/poller.ts'
+import { createTallyReader } from './tallies/tally-reader.ts'
+import { createTicketStore } from './polls/ticket-store.ts'
+import { createVoteCaster, type VoteCaster } from './http/cast-vote.ts'
+import { createVoterCookie } from './http/voter-cookie.ts'
 
 export interface BackendOptions {
   readonly life: ServiceContext
@@ -37,6 +38,8 @@ export interface BackendOptions {
 export interface Backend {
   /** Answers a request to the API. */
   readonly fetch: (request: Request) => Promise<Response>
+  /** Casts votes without a request. */
+  readonly castVotes: VoteCaster['castAll']
   readonly polls: PollStore
   readonly ballotBox: BallotBox
   /** What readiness depends on. */
@@ -51,7 +54,7 @@ export function createBackend(options: BackendOptions): Backend {
   const now = () => clock.now()
 
   const polls = createPollStore(database)
-  const tallies = createTallyStore(database)
+  const tallies = createTallyReader(database)
   const poller = createPoller({
     store: tallies,
     bus,
@@ -79,48 +82,49 @@ export function createBackend(options: BackendOptions): Backend {
     drainProgress: life.drainProgress,
     details: () => ({ votesWaiting: ballotBox.queued }),
   })
-  const votes = metrics.counter('livetally_votes_total', 'Votes, by how they ended.', ['outcome'])
+  const outcomes = metrics.counter('livetally_votes_total', 'Votes, by how they ended.', ['outcome'])
   metrics.gauge('livetally_votes_waiting', 'Votes waiting for their transaction.', () => ballotBox.queued)
+  const voters = createVoterCookie({ secret: options.cookieSecret, now })
+  const tickets = createTicketStore(database)
+  const votes = createVoteCaster({ ballotBox, tickets, voters, log, onVote: (outcome) => outcomes.add(1, { outcome }) })
   const app = createApp({
     probes,
     polls,
     tallies,
     ballotBox,
-    voters: createVoterCookie({ secret: options.cookieSecret, now }),
-    tickets: createTicketStore(database),
-    history: (poll, stepSeconds) => readHistory(database, poll, { stepSeconds }),
-    exportCsv: (poll) => exportCsv(database, poll),
+    voters,
+    votes,
+    tickets,
+    history: (slug, stepSeconds) => readHistory(database, slug, stepSeconds),
+    exportCsv: (slug) => exportCsv(database, slug),
     createAdopted: (poll, source) => createAdopted(database, poll, source),
-    forget: (poll) => bus.forget(poll),
+    forget: (slug) => bus.forget(slug),
     gateways: () => bus.present(),
     adminToken: options.adminToken,
     log,
-    onVote: (outcome) => votes.add(1, { outcome }),
   })
 
   const polling = new AbortController()
   const polled = poller.run(polling.signal)
-  life.release('poller', async () => {
+  /** What was just committed is read and published once more before the poller stops. */
+  const stopPolling = async () => {
     polling.abort()
     await polled
+  }
+  life.release('poller', async () => {
+    await stopPolling()
     await tallies.close()
   })
 
   return {
     fetch: async (request) => await app.fetch(request),
+    castVotes: votes.castAll,
     polls,
     ballotBox,
     checks,
     stages: [
       { name: 'votes', run: (signal) => ballotBox.drain(signal) },
-      {
-        name: 'tallies',
-        async run() {
-          // what was just committed is read and published once more before the end
-          polling.abort()
-          await polled
-        },
-      },
+      { name: 'tallies', run: stopPolling },
     ],
   }
 }

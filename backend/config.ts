@@ -70,9 +70,9 @@ export function loadBackendConfig(host: Host) {
 
 /** Both variables or none. */
 function ingestOf(host: Host, env: { readonly INGEST_REDIS_LIST?: string; readonly INGEST_POLL?: string }) {
-  const { INGEST_REDIS_LIST: list, INGEST_POLL: poll } = env
-  if (list === undefined && poll === undefined) return undefined
-  if (list !== undefined && poll !== undefined) return { list, poll }
+  const { INGEST_REDIS_LIST: list, INGEST_POLL: slug } = env
+  if (list === undefined && slug === undefined) return undefined
+  if (list !== undefined && slug !== undefined) return { list, slug }
   host.stderr.write('INGEST_REDIS_LIST and INGEST_POLL go together: set both or none\n')
   return host.exit(CONFIG_EXIT_CODE)
 }

@@ -2,7 +2,7 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './backend/schema.ts',
-  out: './backend/migrations',
+  schema: './backend/database/schema.ts',
+  out: './backend/database/migrations',
   schemaFilter: ['livetally'],
 })

@@ -12,7 +12,7 @@ import { createLog } from '../shared/telemetry/log.ts'
 import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
 import { createBackend, type Backend } from './backend.ts'
 import { loadBackendConfig } from './config.ts'
-import { connectPostgres } from './db.ts'
+import { connectPostgres } from './database/postgres.ts'
 import { ingest } from './ingest/ingest.ts'
 import { connectVoteList } from './ingest/vote-list.ts'
 
@@ -79,7 +79,7 @@ process.exit(exitCode)
 async function startIngest(
   life: ServiceContext,
   { ballotBox }: Backend,
-  { list, poll }: { readonly list: string; readonly poll: string },
+  { list, slug }: { readonly list: string; readonly slug: string },
 ) {
   const votes = await untilItWorks(() => connectVoteList({ url: config.redisUrl, list, namespace: config.redisNamespace }), {
     what: `reach the list ${list}`,
@@ -88,7 +88,7 @@ async function startIngest(
   })
   life.release('vote list', () => votes.close())
   const stop = new AbortController()
-  const ended = ingest({ list: votes, ballotBox, poll, log, now: clock.now }, stop.signal)
+  const ended = ingest({ list: votes, ballotBox, slug, log, now: clock.now }, stop.signal)
   return async () => {
     stop.abort()
     await ended

@@ -8,8 +8,8 @@ import {
   metricsPortVariable,
   redisVariables,
 } from '../shared/config/service-variables.ts'
-import { originItem } from './origin.ts'
-import { proxyItem } from './client-address.ts'
+import { originItem } from './access/allowed-origins.ts'
+import { proxyItem } from './access/client-address.ts'
 
 /** What the edge itself needs, in a process of its own or together with the backend. */
 export const edgeVariables = {

@@ -1,4 +1,4 @@
-/** The edge, put together: from a bus and an API to a server that listens, and the stages in which it leaves. */
+/** Assembles the edge: from a bus and an API to a server that listens, and the stages in which it shuts down. */
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
@@ -12,20 +12,19 @@ import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
-import type { Api } from './api.ts'
-import { createAcceptor } from './acceptor.ts'
-import { createApp, peerRequest, requestOrigin } from './app.ts'
-import { createAdmission } from './admission.ts'
-import { bundleVotes } from './bundle-votes.ts'
-import { createPeerReader } from './client-address.ts'
+import type { Api } from './api/api.ts'
+import { createListener } from './handshake/listener.ts'
+import { createApp } from './http/app.ts'
+import { createAdmission } from './access/connection-limits.ts'
+import { bundleVotes } from './api/vote-bundler.ts'
+import { createPeerReader } from './access/client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
-import { type WideListener, listenWide } from './wide-listener.ts'
-import { sayGoodbye } from './goodbye.ts'
-import { createHub } from './hub.ts'
-import { createOriginCheck } from './origin.ts'
-import { loadPages } from './pages.ts'
-import { createTallyFeed } from './tally-feed.ts'
-import { createUpgrade } from './upgrade.ts'
+import { drainSockets } from './fanout/socket-drain.ts'
+import { createHub } from './fanout/hub.ts'
+import { createOriginCheck } from './access/allowed-origins.ts'
+import { loadPages } from './http/static-pages.ts'
+import { createTallyFeed } from './fanout/tally-feed.ts'
+import { createUpgrade } from './handshake/upgrade.ts'
 
 export interface GatewayOptions {
   /** What this process is called among the gateways. */
@@ -52,7 +51,7 @@ export interface Gateway {
 const TICK_MS = 100
 const ANNOUNCE_MS = 1_000
 /** Beyond the spread: for the closing handshakes of the last sockets. */
-const GOODBYE_MARGIN_MS = 2_000
+const SOCKET_DRAIN_MARGIN_MS = 2_000
 
 const pagesDir = fileURLToPath(new URL('web/pages', import.meta.url))
 const compiledDir = fileURLToPath(new URL('../dist/web', import.meta.url))
@@ -68,7 +67,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     slowMs: edge.slowClientMs,
     onSent: (sockets) => sent.add(sockets),
   })
-  const feed = createTallyFeed({ bus, hub, ask: (poll) => askForPoll(api, poll), clock, log })
+  const feed = createTallyFeed({ bus, hub, ask: (slug) => askForPoll(api, slug), clock, log })
   metrics.gauge('livetally_sockets', 'Open WebSockets.', () => hub.size)
   metrics.gauge('livetally_draining', '1 while the process is leaving.', () => (life.phase.current === 'draining' ? 1 : 0))
 
@@ -85,8 +84,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       now,
     }),
     inspect(request) {
-      const peer = readPeer(peerRequest(request))
-      return { address: peer.address, isOriginAllowed: isOriginAllowed(requestOrigin(request, peer)) }
+      const { address, origin } = readPeer(request)
+      return { address, isOriginAllowed: isOriginAllowed(request.headers, origin) }
     },
     now,
     onClosed: (code) => closes.add(1, { code: String(code) }),
@@ -108,7 +107,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   )
   const app = createApp({
     probes,
-    api: bundleVotes(api),
+    fetch: (request) => api.fetch(request),
+    castVote: bundleVotes((votes) => api.castVotes(votes)),
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,
@@ -118,7 +118,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   })
   const server = createAdaptorServer({ fetch: app.fetch, hostname: DEFAULT_HOSTNAME, serverOptions: SERVER_OPTIONS }) as Server
   server.on('upgrade', upgrade.handle)
-  const acceptor = createAcceptor({
+  const listener = createListener({
     server,
     upgrade: upgrade.handle,
     elapsed: () => performance.now(),
@@ -127,32 +127,28 @@ export function createGateway(options: GatewayOptions): Gateway {
   const http = createHttpDrain(server)
 
   const loops = new AbortController()
-  void feed.run(loops.signal)
-  void tickUntil(loops.signal)
-  void announceUntil(loops.signal)
-  life.release('feed', () => loops.abort())
+  const looping = Promise.all([feed.run(loops.signal), tickUntil(loops.signal), announceUntil(loops.signal)])
+  life.release('feed', async () => {
+    loops.abort()
+    await looping
+  })
 
-  let listener: WideListener | undefined
   return {
-    async listen(address) {
-      listener = await listenWide(server, address)
-      return listener.port
-    },
+    listen: (address) => listener.listen(address),
     stages: [
       { name: 'unready', run: () => http.announce() },
       { name: 'notice', run: (signal) => clock.wait(options.drain.noticeMs, signal) },
       { name: 'refuse', run: () => upgrade.refuse() },
       {
-        name: 'goodbye',
-        deadlineMs: options.drain.spreadMs + GOODBYE_MARGIN_MS,
-        run: (signal) => sayGoodbye({ hub, spreadMs: options.drain.spreadMs, clock, random: Math.random, signal }),
+        name: 'sockets',
+        deadlineMs: options.drain.spreadMs + SOCKET_DRAIN_MARGIN_MS,
+        run: (signal) => drainSockets({ hub, spreadMs: options.drain.spreadMs, clock, random: Math.random, signal }),
       },
       {
         name: 'finish',
         run(signal) {
           const finished = http.finish(signal)
-          listener?.close()
-          acceptor.close()
+          listener.close()
           return finished
         },
       },
@@ -162,7 +158,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   /** So that the organiser sees this gateway, its sockets and how far its drain has come. */
   async function announceUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // whoever looks finds out by the absence: nothing here depends on it
+      // a gateway that cannot announce itself is missing from the list after five seconds, which is all there is to say
       bus.announce({ id: options.id, phase: life.phase.current, sockets: hub.size }).catch(() => {})
       await clock.wait(ANNOUNCE_MS, signal)
     }
@@ -171,7 +167,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   async function tickUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       hub.tick()
-      acceptor.tick()
+      listener.tick()
       await clock.wait(TICK_MS, signal)
     }
   }
@@ -179,7 +175,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
 /** The last resort of the feed: the poll as the API shows it to anyone. */
 async function askForPoll(api: Api, poll: string): Promise<Snapshot | undefined> {
-  const response = await api({ method: 'GET', target: `/api/polls/${poll}`, headers: {} })
+  const response = await api.fetch({ method: 'GET', target: `/api/polls/${poll}`, headers: {} })
   if (response.status === 404) return undefined
   if (!response.ok) throw new Error(`the API answered ${response.status}`)
   return Snapshot.parse(await response.json())

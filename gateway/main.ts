@@ -9,8 +9,8 @@ import { runService } from '../shared/lifecycle/service.ts'
 import { createLog } from '../shared/telemetry/log.ts'
 import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
 import { loadGatewayConfig } from './config.ts'
-import { sendByNode, sendNow } from './descriptor-send.ts'
-import { createForward } from './forward.ts'
+import { sendByNode, sendNow } from './fanout/socket-send.ts'
+import { createBackendClient } from './api/backend-client.ts'
 import { createGateway } from './gateway.ts'
 
 const config = loadGatewayConfig(process)
@@ -36,7 +36,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   )
   life.release('Redis', () => bus.close())
 
-  const api = createForward({ backendUrls: config.backendUrls, log })
+  const api = createBackendClient({ backendUrls: config.backendUrls, log })
   const gateway = createGateway({
     id: `${hostname()}:${process.pid}`,
     life,

@@ -4,11 +4,11 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { onEachDatabase } from '../databases-under-test.ts'
-import { sqlState } from '../db-faults.ts'
-import type { Queryable } from '../db.ts'
-import { createPollStore } from '../poll-store.ts'
-import { createTallyStore } from '../tally-store.ts'
+import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { sqlState } from '../database/errors.ts'
+import type { Queryable } from '../database/database.ts'
+import { createPollStore } from '../polls/poll-store.ts'
+import { createTallyReader } from '../tallies/tally-reader.ts'
 import { repair, verify } from '../verify/verify.ts'
 import { adopt, createAdopted, release, suggestOptions } from './adopt.ts'
 
@@ -40,7 +40,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     ] as const)
       await exampleWorker(database, voter, vote)
     const { slug } = await createPoll({ slug: 'cats-vs-dogs', options: LABELLED })
-    const store = createTallyStore(database)
+    const store = createTallyReader(database)
     await store.readChanges()
 
     const request = { table: 'votes', optionColumn: 'vote', poll: slug }
@@ -111,7 +111,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     const request = { table: `"my ""schema"."Votes; DROP TABLE x"`, optionColumn: `the 'option' %I $f$`, poll: slug }
     assert.equal((await adopt(database, request)).kind, 'adopted')
     await database.query(sql(`INSERT INTO ${request.table} VALUES ('cats'), ('cats'), ('${'x'.repeat(9_000)}')`))
-    const store = createTallyStore(database)
+    const store = createTallyReader(database)
     assert.deepEqual((await store.read(slug))?.tally.counts, { cats: 2, dogs: 0 })
     assert.deepEqual((await suggestOptions(database, { table: request.table, optionColumn: request.optionColumn }))[0], 'cats')
     await database.query(sql(`DROP TABLE ${request.table}`))
@@ -205,7 +205,7 @@ onEachDatabase('adopting a table', (use, kind) => {
         'What is for lunch?',
       )
       assert.deepEqual(adopted, { out: 'lunch counts public.lunch.dish; 3 rows were not counted yet.\n', errors: '', code: 0 })
-      const store = createTallyStore(database)
+      const store = createTallyReader(database)
       const snapshot = await store.read('lunch')
       assert.deepEqual([snapshot?.poll.question, snapshot?.tally.counts], ['What is for lunch?', { soup: 2, salad: 1 }])
       const refused = await run('--table', 'dinner', '--option-column', 'dish', '--poll', 'lunch')

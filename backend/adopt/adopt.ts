@@ -1,8 +1,8 @@
 /** Counting a table that another program owns, as if it were ours: for good, or until it is released. */
-import { sqlState } from '../db-faults.ts'
-import type { Database, Queryable, Transaction } from '../db.ts'
-import { type CreateOutcome, type NewPoll, createPollStore } from '../poll-store.ts'
-import type { PollSource } from '../schema.ts'
+import { sqlState } from '../database/errors.ts'
+import type { Database, Queryable, Transaction } from '../database/database.ts'
+import { type CreateOutcome, type NewPoll, createPollStore } from '../polls/poll-store.ts'
+import type { PollSource } from '../database/schema.ts'
 
 export interface AdoptRequest {
   /** As in SQL: `votes`, `public.votes`, `"Votes"`. */
@@ -69,20 +69,20 @@ export async function createAdopted(
 export async function release(database: Database, poll: string): Promise<ReleaseOutcome> {
   return await database.withTransaction(
     async (transaction) => {
-      const standing = await lockPoll(transaction, poll)
-      if (standing === undefined) return { kind: 'unknown-poll' }
-      if (standing.source === null) return { kind: 'no-source' }
+      const locked = await lockPoll(transaction, poll)
+      if (locked === undefined) return { kind: 'unknown-poll' }
+      if (locked.source === null) return { kind: 'no-source' }
       await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
       await transaction.query(
         {
           text: 'SELECT livetally.stop_counting(table_name, $2) FROM to_regclass($1) AS table_name WHERE table_name IS NOT NULL',
         },
-        [standing.source.table, `poll_${standing.id}`],
+        [locked.source.table, `poll_${locked.id}`],
       )
-      await transaction.query({ text: 'DELETE FROM livetally.counters WHERE poll_id = $1' }, [standing.id])
+      await transaction.query({ text: 'DELETE FROM livetally.counters WHERE poll_id = $1' }, [locked.id])
       await transaction.query(
         { text: "UPDATE livetally.polls SET source = NULL, state = 'closed', epoch = epoch + 1 WHERE id = $1" },
-        [standing.id],
+        [locked.id],
       )
       return { kind: 'released' }
     },
@@ -129,13 +129,13 @@ export async function findSource(
 }
 
 async function adoptFound(transaction: Transaction, poll: string, source: PollSource): Promise<AdoptOutcome> {
-  const standing = await lockPoll(transaction, poll)
-  if (standing === undefined) return { kind: 'unknown-poll' }
-  const { id, source: before } = standing
+  const locked = await lockPoll(transaction, poll)
+  if (locked === undefined) return { kind: 'unknown-poll' }
+  const { id, source: before } = locked
   if (before !== null && (before.table !== source.table || before.optionColumn !== source.optionColumn)) {
     return { kind: 'other-source', source: before }
   }
-  if (before === null && standing.has_ballots) return { kind: 'has-ballots' }
+  if (before === null && locked.has_ballots) return { kind: 'has-ballots' }
   // whoever waits for us keeps later writers waiting too, so we do not queue for long
   await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
   const [lock] = await transaction.query<{ text: string }>({ text: LOCK }, [source.table])

@@ -1,11 +1,12 @@
 /** `npm run adopt`: has a poll count a table that another program writes, or releases it. */
 import { parseArgs } from 'node:util'
-import { OptionId, PollId } from '../../shared/protocol/frames.ts'
+import { OptionId, PollSlug } from '../../shared/protocol/frames.ts'
 import { url } from '../../shared/config/env.ts'
 import { loadVariables } from '../../shared/config/load.ts'
 import { createLog } from '../../shared/telemetry/log.ts'
-import { type Database, connectPostgres } from '../db.ts'
-import { createPollStore } from '../poll-store.ts'
+import type { Database } from '../database/database.ts'
+import { connectPostgres } from '../database/postgres.ts'
+import { createPollStore } from '../polls/poll-store.ts'
 import { adopt, findSource, release, suggestOptions } from './adopt.ts'
 
 const USAGE = `Usage: npm run adopt -- --table votes --option-column vote --poll cats-vs-dogs [--question TEXT] [--option a=Cats …]
@@ -79,7 +80,7 @@ function readFlags(): AdoptFlags {
         release: { type: 'boolean', default: false },
       },
     })
-    const poll = PollId.safeParse(values.poll)
+    const poll = PollSlug.safeParse(values.poll)
     if (!poll.success) return fail(`--poll must be ${poll.error.issues[0]?.message}\n${USAGE}\n`)
     if (!values.release && (values.table === '' || values['option-column'] === '')) return fail(`${USAGE}\n`)
     const options = values.option.map((text) => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Redis } from 'ioredis'
 import { testRedis } from '../../e2e/support/test-redis.ts'
-import { type BallotBox, VoteUnconfirmed, createBallotBox } from '../ballot-box.ts'
-import { onEachDatabase } from '../databases-under-test.ts'
-import { createTallyStore } from '../tally-store.ts'
+import { type BallotBox, createBallotBox } from '../ballots/ballot-box.ts'
+import { VoteUnconfirmed } from '../ballots/cast-outcome.ts'
+import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { createTallyReader } from '../tallies/tally-reader.ts'
 import { ingest, ingestedVoter } from './ingest.ts'
 import { type VoteList, connectVoteList } from './vote-list.ts'
 
@@ -24,7 +25,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
       ],
     })
     const ballotBox = createBallotBox({ database, log, now: Date.now })
-    const store = createTallyStore(database)
+    const store = createTallyReader(database)
     t.after(async () => {
       redis.disconnect()
       await ballotBox.drain()
@@ -42,7 +43,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
       /** Works until the list is empty and nobody holds anything of it. */
       drainList: async (votes: VoteList, box: Pick<BallotBox, 'cast'> = ballotBox) => {
         const stop = new AbortController()
-        const work = ingest({ list: votes, ballotBox: box, poll, log, now: Date.now, batchMax: 50 }, stop.signal)
+        const work = ingest({ list: votes, ballotBox: box, slug: poll, log, now: Date.now, batchMax: 50 }, stop.signal)
         const left = async () =>
           (await redis.keys(`${server.namespace}*votes`)).length +
           (await redis.keys(`${server.namespace}*taken:*`)).filter((key) => !key.endsWith(':alive')).length

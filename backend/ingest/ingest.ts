@@ -1,16 +1,17 @@
 /** The list of another program into the ballot box: what the worker of Docker's example voting app does, for a poll of ours. */
 import { z } from 'zod'
 import type { Log } from '../../shared/telemetry/log.ts'
-import { type BallotBox, VoteUnusable } from '../ballot-box.ts'
-import { hashedUuid } from '../hashed-uuid.ts'
-import { createOutage } from '../outage.ts'
+import type { BallotBox } from '../ballots/ballot-box.ts'
+import { VoteUnusable } from '../ballots/cast-outcome.ts'
+import { hashedUuid } from '../polls/voter-id.ts'
+import { createRetryGuard } from '../../shared/lifecycle/retry-guard.ts'
 import type { VoteList } from './vote-list.ts'
 
 export interface IngestOptions {
   readonly list: Pick<VoteList, 'take' | 'done'>
   readonly ballotBox: Pick<BallotBox, 'cast'>
   /** Slug of the poll the votes are for. */
-  readonly poll: string
+  readonly slug: string
   readonly log: Log
   readonly now: () => number
   /** Entries at a time. Default 500. */
@@ -26,17 +27,17 @@ const Entry = z.object({ voter_id: z.string().min(1).max(255), vote: z.string().
  */
 export async function ingest(options: IngestOptions, signal: AbortSignal): Promise<void> {
   const { list, log, now } = options
-  const outage = createOutage(log, now, 'votes cannot be taken from the list', 'votes are taken from the list again')
+  const retry = createRetryGuard(log, now, 'votes cannot be taken from the list', 'votes are taken from the list again')
   while (!signal.aborted) {
-    await outage.guard(async () => {
+    await retry.guard(async () => {
       const entries = await list.take(options.batchMax ?? 500)
       const rejected = await castAll(entries, options, signal)
       // an entry whose fate is unknown stays taken, and comes with the next take
       if (rejected === undefined) return
       if (entries.length > 0) await list.done(rejected)
-      if (rejected.length > 0) log.warn({ rejected: rejected.length, poll: options.poll }, 'entries of the list were not counted')
+      if (rejected.length > 0) log.warn({ rejected: rejected.length, poll: options.slug }, 'entries of the list were not counted')
     })
-    const pauseMs = outage.retryAt - now()
+    const pauseMs = retry.retryAt - now()
     if (pauseMs > 0) await pause(pauseMs, signal)
   }
 }
@@ -44,14 +45,14 @@ export async function ingest(options: IngestOptions, signal: AbortSignal): Promi
 /** The entries that were not counted and never will be; undefined if some have to be tried again. */
 async function castAll(
   entries: readonly string[],
-  { ballotBox, poll }: Pick<IngestOptions, 'ballotBox' | 'poll'>,
+  { ballotBox, slug }: Pick<IngestOptions, 'ballotBox' | 'slug'>,
   signal: AbortSignal,
 ): Promise<string[] | undefined> {
   const rejected: string[] = []
   // at once, so that they share transactions; the ballot box keeps the order of one voter's votes
   let waiting = entries
   while (waiting.length > 0) {
-    const fates = await Promise.all(waiting.map(async (entry) => ({ entry, fate: await castEntry(entry, ballotBox, poll) })))
+    const fates = await Promise.all(waiting.map(async (entry) => ({ entry, fate: await castEntry(entry, ballotBox, slug) })))
     for (const { entry, fate } of fates) if (fate === 'rejected') rejected.push(entry)
     const delays = fates.map(({ fate }) => (typeof fate === 'number' ? fate : 0))
     waiting = fates.filter(({ fate }) => typeof fate === 'number').map(({ entry }) => entry)
@@ -65,12 +66,12 @@ async function castAll(
 async function castEntry(
   text: string,
   ballotBox: Pick<BallotBox, 'cast'>,
-  poll: string,
+  slug: string,
 ): Promise<'counted' | 'rejected' | number> {
   const entry = parse(text)
   if (entry === undefined) return 'rejected'
   try {
-    const outcome = await ballotBox.cast({ poll, voter: ingestedVoter(entry.voter_id), option: entry.vote })
+    const outcome = await ballotBox.cast({ slug, voter: ingestedVoter(entry.voter_id), option: entry.vote })
     if (outcome.kind === 'overloaded') return outcome.retryAfterMs
     return outcome.kind === 'accepted' || outcome.kind === 'already-voted' ? 'counted' : 'rejected'
   } catch (error) {

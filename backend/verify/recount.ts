@@ -1,6 +1,6 @@
 /** Counting the slow way: every row. */
-import type { Queryable } from '../db.ts'
-import type { PollSource } from '../schema.ts'
+import type { Queryable } from '../database/database.ts'
+import type { PollSource } from '../database/schema.ts'
 
 /** Rows per option. */
 export type Recount = ReadonlyMap<string, number>

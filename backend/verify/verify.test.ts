@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
-import { createBallotBox } from '../ballot-box.ts'
-import { onEachDatabase } from '../databases-under-test.ts'
-import { createTallyStore } from '../tally-store.ts'
+import { createBallotBox } from '../ballots/ballot-box.ts'
+import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { createTallyReader } from '../tallies/tally-reader.ts'
 import { verifyReport } from './report.ts'
 import { repair, verify } from './verify.ts'
 
@@ -72,7 +72,7 @@ onEachDatabase('verifying', (use, kind) => {
     const { database } = use()
     const { id, slug } = await pollWithVotes()
     const bus = createMemoryBus({ now: Date.now })
-    const store = createTallyStore(database)
+    const store = createTallyReader(database)
     const published = async () => (await verify({ database, bus, polls: [slug], publishMs: 0 }))[0]
     assert.equal((await published())?.published, 'behind')
     const snapshot = await store.read(slug)
@@ -99,7 +99,7 @@ onEachDatabase('verifying', (use, kind) => {
     let voting = true
     const voters = Promise.all(
       Array.from({ length: 16 }, async () => {
-        while (voting) await box.cast({ poll: slug, voter: randomUUID(), option: 'cats' })
+        while (voting) await box.cast({ slug: slug, voter: randomUUID(), option: 'cats' })
       }),
     )
     for (let round = 0; round < 5; round++) {

@@ -2,10 +2,10 @@
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
-import { sqlState } from '../db-faults.ts'
-import type { Database, Transaction } from '../db.ts'
-import { allPolls, type PollStanding } from '../tally-queries.ts'
-import { snapshotOf } from '../tally.ts'
+import { sqlState } from '../database/errors.ts'
+import type { Database, Transaction } from '../database/database.ts'
+import { allCountedPolls, type CountedPoll } from '../tallies/tally-queries.ts'
+import { snapshotOf } from '../tallies/tally.ts'
 import { type Recount, recountBallots, recountSource } from './recount.ts'
 
 export interface VerifiedOption {
@@ -100,22 +100,22 @@ export async function repair(options: Omit<VerifyOptions, 'publishMs'>): Promise
   }
 }
 
-interface Counted extends PollStanding {
+interface Counted extends CountedPoll {
   readonly recount: Recount
 }
 
 async function countAgain(transaction: Transaction, options: Pick<VerifyOptions, 'polls' | 'onProgress'>): Promise<Counted[]> {
   const wanted = options.polls === undefined ? undefined : new Set(options.polls)
-  const standings = (await allPolls(transaction)).filter(({ poll }) => wanted?.has(poll.slug) ?? true)
-  const own = standings.filter(({ poll }) => poll.source === null)
+  const polls = (await allCountedPolls(transaction)).filter(({ poll }) => wanted?.has(poll.slug) ?? true)
+  const own = polls.filter(({ poll }) => poll.source === null)
   options.onProgress?.(`counting the ballots of ${own.length} ${own.length === 1 ? 'poll' : 'polls'}`)
   const ballots = await recountBallots(transaction, wanted === undefined ? undefined : own.map(({ poll }) => poll.id))
   const counted: Counted[] = []
-  for (const standing of standings) {
-    const { source, id } = standing.poll
+  for (const found of polls) {
+    const { source, id } = found.poll
     if (source !== null) options.onProgress?.(`counting ${source.table}`)
     const recount = source === null ? (ballots.get(id) ?? new Map<string, number>()) : await recountSource(transaction, source)
-    counted.push({ ...standing, recount })
+    counted.push({ ...found, recount })
   }
   return counted
 }

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { createBallotBox } from '../../backend/ballot-box.ts'
-import { openPglite } from '../../backend/db.ts'
+import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
+import { openPglite } from '../../backend/pglite/open.ts'
 import { sustain } from './sample.ts'
 import { createBenchPoll, createElectorate, LOG } from './scene.ts'
 
@@ -18,7 +18,7 @@ export async function measurePglite(roundMs: number): Promise<{ readonly perSeco
     const box = createBallotBox({ database, log: LOG, now: Date.now })
     const electorate = createElectorate()
     const cast = async () => {
-      await box.cast({ poll, ...electorate.vote() })
+      await box.cast({ slug: poll, ...electorate.vote() })
     }
     await sustain(1_024, 500, cast)
     const delay = monitorEventLoopDelay({ resolution: 1 })

@@ -2,10 +2,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { Client } from 'pg'
-import { BATCH_SETTINGS, castBatch } from '../../backend/ballot-batch.ts'
-import { createBallotBox } from '../../backend/ballot-box.ts'
-import type { Database } from '../../backend/db.ts'
-import { uuidV7 } from '../../backend/voter.ts'
+import { BATCH_SETTINGS, castBatch } from '../../backend/ballots/cast-batch.ts'
+import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
+import type { Database } from '../../backend/database/database.ts'
+import { uuidV7 } from '../../backend/polls/voter-id.ts'
 import { verify } from '../../backend/verify/verify.ts'
 import { copyIn } from '../../e2e/support/copy-in.ts'
 import { EXHAUSTED, interleave, median, quantile, sustain } from './sample.ts'
@@ -79,11 +79,11 @@ export async function measureIngest(
     single: async () =>
       await sustain(singles.length, options.roundMs, async (worker) => {
         const session = singles[worker]
-        if (session !== undefined) await castBatch(session, [{ poll: poll.slug, ...electorate.vote() }], undefined)
+        if (session !== undefined) await castBatch(session, [{ slug: poll.slug, ...electorate.vote() }], undefined)
       }),
     box: async () =>
       await sustain(IN_FLIGHT, options.roundMs, async () => {
-        const { kind } = await box.cast({ poll: poll.slug, ...electorate.vote() })
+        const { kind } = await box.cast({ slug: poll.slug, ...electorate.vote() })
         if (kind !== 'accepted') throw new Error(kind)
       }),
   }

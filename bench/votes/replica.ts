@@ -1,6 +1,6 @@
 /** One replica's ballot box in a process of its own: arguments are the database, the poll, the votes in flight and the duration. */
-import { createBallotBox } from '../../backend/ballot-box.ts'
-import { connectPostgres } from '../../backend/db.ts'
+import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
+import { connectPostgres } from '../../backend/database/postgres.ts'
 import { sustain } from './sample.ts'
 import { createElectorate, LOG, OPTIONS } from './scene.ts'
 
@@ -13,7 +13,7 @@ const { perSecond } = await sustain(Number(inFlight), Number(roundMs), async () 
   const { voter, option } = electorate.vote()
   // one in ten is a voter that every replica sees
   const same = Math.random() < 0.1 ? shared[Math.floor(Math.random() * shared.length)] : undefined
-  const { kind } = await box.cast({ poll, voter: same ?? voter, option: option ?? OPTIONS[0] })
+  const { kind } = await box.cast({ slug: poll, voter: same ?? voter, option: option ?? OPTIONS[0] })
   if (kind !== 'accepted') throw new Error(kind)
 })
 await box.drain()

@@ -1,7 +1,9 @@
 /** The database the bench works on, and votes to cast. */
-import { connectPostgres, type Database } from '../../backend/db.ts'
-import { createPollStore, type Poll } from '../../backend/poll-store.ts'
-import { uuidV7 } from '../../backend/voter.ts'
+import type { Database } from '../../backend/database/database.ts'
+import { connectPostgres } from '../../backend/database/postgres.ts'
+import type { Poll } from '../../backend/polls/poll.ts'
+import { createPollStore } from '../../backend/polls/poll-store.ts'
+import { uuidV7 } from '../../backend/polls/voter-id.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 
 const quiet = () => {}

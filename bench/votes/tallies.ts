@@ -1,9 +1,9 @@
 /** Tallies out: what reading one costs as the electorate grows, and how soon a commit is published. */
 import { readFile } from 'node:fs/promises'
-import { createBallotBox } from '../../backend/ballot-box.ts'
-import { createPoller } from '../../backend/poller.ts'
-import { createTallyStore } from '../../backend/tally-store.ts'
-import { uuidV7 } from '../../backend/voter.ts'
+import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
+import { createPoller } from '../../backend/tallies/poller.ts'
+import { createTallyReader } from '../../backend/tallies/tally-reader.ts'
+import { uuidV7 } from '../../backend/polls/voter-id.ts'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
 import { median, quantile } from './sample.ts'
 import { createBenchPoll, LOG, type Scene } from './scene.ts'
@@ -41,7 +41,7 @@ export async function measureReads(
   reads = 300,
 ): Promise<ReadFigures> {
   const { database } = scene
-  const store = createTallyStore(database)
+  const store = createTallyReader(database)
   const [changes, fresh]: [number[], number[]] = [[], []]
   await store.readChanges()
   for (let i = 0; i < reads; i++) {
@@ -82,7 +82,7 @@ export async function measureGroupBy(scene: Scene, pollId: number, runs = 3): Pr
 /** What ten active polls cost to read, alone or among many idle ones, in ms. */
 export async function measureActive(scene: Scene, polls: readonly number[], reads = 100): Promise<number> {
   const { database } = scene
-  const store = createTallyStore(database)
+  const store = createTallyReader(database)
   await store.readChanges()
   const times: number[] = []
   for (let i = 0; i < reads; i++) {
@@ -108,7 +108,7 @@ export async function measureLatency(
 ): Promise<{ ownP99Ms: number; othersP99Ms: number; ownP50Ms: number; othersP50Ms: number }> {
   const { database } = scene
   const poll = await createBenchPoll(database, `latency-${Date.now()}`)
-  const store = createTallyStore(database)
+  const store = createTallyReader(database)
   const bus = createMemoryBus({ now: Date.now })
   const poller = createPoller({ store, bus, log: LOG, now: () => performance.timeOrigin + performance.now() })
   const box = createBallotBox({ database, log: LOG, now: Date.now, onCommitted: () => poller.wake() })
@@ -121,7 +121,7 @@ export async function measureLatency(
     // apart, so that each is published by itself, and at any point of the poller's interval
     await new Promise((resolve) => setTimeout(resolve, 55 + Math.random() * 60))
     const published = new Promise<number>((resolve) => (heard = () => resolve(performance.now())))
-    if (i % 2 === 0) await box.cast({ poll: poll.slug, voter: uuidV7(Date.now()), option: 'cats' })
+    if (i % 2 === 0) await box.cast({ slug: poll.slug, voter: uuidV7(Date.now()), option: 'cats' })
     else
       await database.query({ name: 'other', text: "INSERT INTO livetally.ballots VALUES ($1, $2, 'dogs')" }, [
         poll.id,
@@ -145,7 +145,7 @@ export async function measureLatency(
 
 /** The share of a core that a poller with nothing to do takes, here and in Postgres. Undefined where /proc is not there. */
 export async function measureIdle(scene: Scene, ms: number): Promise<number | undefined> {
-  const store = createTallyStore(scene.database)
+  const store = createTallyReader(scene.database)
   const bus = createMemoryBus({ now: Date.now })
   const poller = createPoller({ store, bus, log: LOG, now: Date.now })
   const stop = new AbortController()

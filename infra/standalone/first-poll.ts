@@ -1,7 +1,7 @@
 /** What a newcomer finds: a poll, and voters if wanted. */
-import type { BallotBox } from '../../backend/ballot-box.ts'
-import type { PollStore } from '../../backend/poll-store.ts'
-import { uuidV7 } from '../../backend/voter.ts'
+import type { BallotBox } from '../../backend/ballots/ballot-box.ts'
+import type { PollStore } from '../../backend/polls/poll-store.ts'
+import { uuidV7 } from '../../backend/polls/voter-id.ts'
 import type { Clock } from '../../shared/lifecycle/clock.ts'
 
 const FIRST_POLL = {
@@ -24,7 +24,7 @@ export async function ensureFirstPoll(polls: PollStore): Promise<string> {
 export interface SimulationOptions {
   readonly polls: PollStore
   readonly ballotBox: BallotBox
-  readonly poll: string
+  readonly slug: string
   readonly voters: number
   readonly clock: Clock
   /** In [0, 1). */
@@ -37,8 +37,8 @@ const VOTES_PER_SECOND = 10
 
 /** The voters vote one after the other and then keep changing their minds, until the signal aborts. */
 export async function simulate(options: SimulationOptions): Promise<void> {
-  const { ballotBox, poll, clock, random, signal } = options
-  const definition = await options.polls.get(poll)
+  const { ballotBox, slug, clock, random, signal } = options
+  const definition = await options.polls.get(slug)
   const ids = definition?.options.map((option) => option.id) ?? []
   const crowd = Array.from({ length: options.voters }, () => uuidV7(clock.now()))
   // the mood drifts, so that the bars have something to tell
@@ -46,7 +46,7 @@ export async function simulate(options: SimulationOptions): Promise<void> {
     const voter = crowd[vote < crowd.length ? vote : Math.floor(random() * crowd.length)] ?? ''
     const mood = (Math.sin(clock.now() / 20_000) + 1) / 2
     const option = ids[Math.min(ids.length - 1, Math.floor(((random() + mood) / 2) * ids.length))] ?? ''
-    await ballotBox.cast({ poll, voter, option })
+    await ballotBox.cast({ slug, voter, option })
     await clock.wait((1_000 / VOTES_PER_SECOND) * 2 * random(), signal)
   }
 }

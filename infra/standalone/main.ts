@@ -2,7 +2,7 @@
  * Livetally in one process. The database is begun before anything else is loaded: its thread takes about as long to start as the
  * rest of the program to load, and runs on another core.
  */
-import { startCluster } from '../../backend/pglite-cluster.ts'
+import { startCluster } from '../../backend/pglite/cluster.ts'
 import { loadStandaloneConfig } from './config.ts'
 
 const config = loadStandaloneConfig(process)

@@ -1,8 +1,8 @@
 /** Gateway, backend and a bus in memory, on an embedded database that is starting already. */
 import { createBackend } from '../../backend/backend.ts'
-import { openPglite } from '../../backend/db.ts'
-import type { PgliteCluster } from '../../backend/pglite-cluster.ts'
-import { apiOf } from '../../gateway/api.ts'
+import { openPglite } from '../../backend/pglite/open.ts'
+import type { PgliteCluster } from '../../backend/pglite/cluster.ts'
+import { fetchInProcess } from '../../gateway/api/api.ts'
 import { createGateway } from '../../gateway/gateway.ts'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
 import { systemClock } from '../../shared/lifecycle/clock.ts'
@@ -46,12 +46,12 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
       adminToken: config.adminToken(),
       cookieSecret: config.cookieSecret(),
     })
-    const poll = await ensureFirstPoll(backend.polls)
+    const slug = await ensureFirstPoll(backend.polls)
     const gateway = createGateway({
       ...shared,
       id: 'standalone',
       bus,
-      api: apiOf(backend.fetch),
+      api: { fetch: fetchInProcess(backend.fetch), castVotes: backend.castVotes },
       edge: config.edge,
       drain: DRAIN,
       checks: backend.checks,
@@ -66,7 +66,7 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
         : simulate({
             polls,
             ballotBox,
-            poll,
+            slug,
             voters: config.simulatedVoters,
             clock,
             random: Math.random,
@@ -75,7 +75,7 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
     simulated?.catch((error: unknown) => log.warn({ err: error }, 'the pretend voters went home'))
 
     const origin = `http://${config.host === '0.0.0.0' ? 'localhost' : config.host}:${port}`
-    host.stdout.write(`Livetally is at ${origin}\n  vote and watch: ${origin}/p/${poll}\n`)
+    host.stdout.write(`Livetally is at ${origin}\n  vote and watch: ${origin}/p/${slug}\n`)
     if (config.adminTokenFile !== undefined) host.stdout.write(`  admin token:    ${config.adminTokenFile}\n`)
     return [{ name: 'simulation', run: () => simulation.abort() }, ...gateway.stages, ...backend.stages]
   })

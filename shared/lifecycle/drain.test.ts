@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { drain, type DrainProgress, type Stage } from './drain.ts'
-import { createManualClock } from './manual-clock.ts'
+import { createManualClock } from '../../e2e/support/manual-clock.ts'
 
 const forever = () => new Promise<void>(() => {})
 

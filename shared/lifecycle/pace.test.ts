@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createManualClock } from './manual-clock.ts'
+import { createManualClock } from '../../e2e/support/manual-clock.ts'
 import { evenSpread, pace } from './pace.ts'
 
 test('everyone is due within the spread, in order, and one in each equal part of it', () => {

@@ -9,7 +9,7 @@ import { z } from 'zod'
 export const SUBPROTOCOL = 'livetally.v1'
 
 /** A poll's name in URLs: lower-case words joined by hyphens, 1 to 64 characters. */
-export const PollId = z
+export const PollSlug = z
   .string()
   .min(1)
   .max(64)
@@ -38,7 +38,7 @@ export const PollState = z.enum(['scheduled', 'open', 'closed'])
 /** What a poll asks, sent on connect and whenever it changes. Times are ISO 8601 in UTC. */
 export const PollFrame = z.object({
   type: z.literal('poll'),
-  poll: PollId,
+  poll: PollSlug,
   question: z.string(),
   options: z.array(PollOption),
   state: PollState,
@@ -49,12 +49,12 @@ export const PollFrame = z.object({
 })
 
 /**
- * A poll's whole standing, never a difference. `(epoch, version)` orders tallies of one poll; the same pair always means the
+ * A poll's whole state, never a difference. `(epoch, version)` orders tallies of one poll; the same pair always means the
  * same content. `at` is the time of the last change counted in it.
  */
 export const TallyFrame = z.object({
   type: z.literal('tally'),
-  poll: PollId,
+  poll: PollSlug,
   epoch: z.int().nonnegative(),
   version: z.int().nonnegative(),
   /** Votes per option id, every option present; absent while results are hidden. */

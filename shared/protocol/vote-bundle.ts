@@ -1,6 +1,6 @@
 /** Votes on their way from a gateway to a backend, many in one request. Between services alone: no browser ever speaks it. */
 import { z } from 'zod'
-import { PollId } from './frames.ts'
+import { PollSlug } from './frames.ts'
 
 /** `PUT` takes an array of votes and answers with an array of answers in the same order, each once its ballot is committed. */
 export const VOTE_BUNDLE_PATH = '/votes'
@@ -8,7 +8,7 @@ export const MAX_VOTES_IN_BUNDLE = 500
 
 /** What the API needs to know of `PUT /api/polls/:poll/vote`. */
 export const BundledVote = z.object({
-  poll: PollId,
+  poll: PollSlug,
   /** As the voter sent it. */
   body: z.string(),
   /** The `Cookie` header. */

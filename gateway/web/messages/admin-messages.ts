@@ -1,6 +1,3 @@
-import { adminDe } from './admin-de.ts'
-import { adminEn } from './admin-en.ts'
-
 /** What the organiser's page says, apart from what all pages say, so that voters do not load it. */
 export interface AdminMessages {
   readonly title: string
@@ -84,11 +81,4 @@ export interface AdminMessages {
     readonly count: string
     readonly download: string
   }
-}
-
-const LANGUAGES: Readonly<Record<string, AdminMessages>> = { en: adminEn, de: adminDe }
-
-/** In the language that the rest of the page speaks. */
-export function adminMessagesFor(language: string): AdminMessages {
-  return LANGUAGES[language] ?? adminEn
 }

@@ -1,4 +1,4 @@
-import { adminMessagesFor } from '../messages/admin-messages.ts'
+import { adminMessagesFor } from '../messages/choose-admin-messages.ts'
 import { byId, setText } from './dom.ts'
 import { messages } from './language.ts'
 

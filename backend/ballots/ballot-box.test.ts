@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import { type BallotBox, type BallotBoxOptions, createBallotBox } from './ballot-box.ts'
+import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
+import { type DatabaseUnderTest, onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import type { Database, Queryable } from '../database/database.ts'
+import { createPollStore } from '../polls/poll-store.ts'
+
+const sql = (text: string) => ({ text })
+
+const withBox = async (
+  { database, log }: DatabaseUnderTest,
+  work: (box: BallotBox) => Promise<void>,
+  options: Partial<BallotBoxOptions> = {},
+) => {
+  const box = createBallotBox({ database, log, now: Date.now, ...options })
+  try {
+    await work(box)
+  } finally {
+    await box.drain()
+  }
+}
+
+const tallyOf = async (database: Queryable, pollId: number) => {
+  const rows = await database.query<{ option: string; ballots: string; counted: string }>(
+    sql(`SELECT option, sum(b) AS ballots, sum(c) AS counted FROM (
+      SELECT option, 1 AS b, 0 AS c FROM livetally.ballots WHERE poll_id = $1
+      UNION ALL SELECT option, 0, n FROM livetally.counters WHERE poll_id = $1) t GROUP BY option HAVING sum(b) <> 0 OR sum(c) <> 0 ORDER BY option`),
+    [pollId],
+  )
+  for (const row of rows) assert.equal(row.counted, row.ballots, `drift in ${row.option}`)
+  return Object.fromEntries(rows.map((row) => [row.option, Number(row.ballots)]))
+}
+
+const kinds = (outcomes: readonly CastOutcome[]) => outcomes.map((outcome) => outcome.kind)
+
+/** The database, but that something happens before each batch of votes is cast in it. */
+const interrupted = (database: Database, before: () => Promise<void>): Database => ({
+  ...database,
+  openSession: async (options) => {
+    const session = await database.openSession(options)
+    return {
+      ...session,
+      lost: false,
+      query: async (statement, values) => {
+        if (statement.name === 'cast batch') await before()
+        return await session.query(statement, values)
+      },
+    }
+  },
+})
+
+onEachDatabase('the ballot box', (use, kind) => {
+  test('accepts a vote, a change of mind and a repetition, as one ballot', async () => {
+    const { database, createPoll } = use()
+    const { id, slug: poll } = await createPoll()
+    const voter = randomUUID()
+    let commits = 0
+    await withBox(
+      use(),
+      async (box) => {
+        for (const option of ['cats', 'cats', 'dogs'])
+          assert.deepEqual(await box.cast({ slug: poll, voter, option }), { kind: 'accepted' })
+        assert.equal((await box.ballotOf(poll, voter))?.option, 'dogs')
+        assert.equal(await box.ballotOf(poll, randomUUID()), undefined)
+      },
+      { onCommitted: () => commits++ },
+    )
+    assert.deepEqual(await tallyOf(database, id), { dogs: 1 })
+    assert.equal(commits, 3)
+  })
+
+  test('says why a vote is refused, each of a batch by itself', async () => {
+    const under = use()
+    const open = (await under.createPoll()).slug
+    const closed = (await under.createPoll({ closesAt: new Date(0) })).slug
+    const later = (await under.createPoll({ opensAt: new Date(Date.now() + 60_000) })).slug
+    const ticketed = (await under.createPoll({ policy: 'ticket' })).slug
+    await withBox(under, async (box) => {
+      const cast = (poll: string, option: string) => box.cast({ slug: poll, voter: randomUUID(), option })
+      const outcomes = await Promise.all([
+        cast(open, 'cats'),
+        cast('nowhere', 'cats'),
+        cast(open, 'fish'),
+        cast(open, 'a,"{}\\'),
+        cast(open, 'nul\0l'),
+        cast(closed, 'cats'),
+        cast(later, 'cats'),
+        cast(ticketed, 'cats'),
+        cast(open, 'dogs'),
+      ])
+      assert.deepEqual(kinds(outcomes), [
+        'accepted',
+        'unknown-poll',
+        'unknown-option',
+        'unknown-option',
+        'unknown-option',
+        'closed',
+        'not-open',
+        'no-ticket',
+        'accepted',
+      ])
+    })
+  })
+
+  test('accepts options of any spelling', async () => {
+    const under = use()
+    const ids = [
+      'a,b',
+      '"quoted"',
+      'back\\slash',
+      '{braces}',
+      'NULL',
+      'null',
+      'ja, natürlich',
+      '🐈',
+      "it's",
+      ' '.concat('x').trim(),
+    ]
+    const { id, slug: poll } = await under.createPoll({ options: ids.map((option) => ({ id: option, label: option })) })
+    await withBox(under, async (box) => {
+      const outcomes = await Promise.all(ids.map((option) => box.cast({ slug: poll, voter: randomUUID(), option })))
+      assert.deepEqual(new Set(kinds(outcomes)), new Set(['accepted']))
+    })
+    assert.deepEqual(await tallyOf(under.database, id), Object.fromEntries(ids.map((option) => [option, 1])))
+  })
+
+  test('lets the last of several votes in a batch stand, or the first where votes are final', async () => {
+    const under = use()
+    const changeable = await under.createPoll()
+    const final = await under.createPoll({ changeAllowed: false })
+    const voter = randomUUID()
+    await withBox(under, async (box) => {
+      const cast = (poll: string, options: readonly string[], by: string = voter) =>
+        Promise.all(options.map((option) => box.cast({ slug: poll, voter: by, option })))
+      assert.deepEqual(new Set(kinds(await cast(changeable.slug, ['cats', 'dogs', 'cats', 'dogs']))), new Set(['accepted']))
+      assert.equal((await box.ballotOf(changeable.slug, voter))?.option, 'dogs')
+      const standing = { kind: 'already-voted', ballot: 'cats' }
+      assert.deepEqual(await cast(final.slug, ['cats', 'dogs', 'cats']), [{ kind: 'accepted' }, standing, { kind: 'accepted' }])
+      assert.deepEqual(await cast(final.slug, ['dogs', 'cats', 'dogs']), [standing, { kind: 'accepted' }, standing])
+      assert.deepEqual(await cast(final.slug, ['dogs'], voter.toUpperCase()), [standing])
+    })
+    assert.deepEqual(await tallyOf(under.database, final.id), { cats: 1 })
+  })
+
+  test('takes a ticket wherever it is used, as one ballot', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll({ policy: 'ticket' })
+    const voter = randomUUID()
+    await under.database.query(sql('INSERT INTO livetally.tickets (poll_id, voter_id) VALUES ($1, $2)'), [id, voter])
+    await withBox(under, async (box) => {
+      assert.deepEqual(
+        kinds([await box.cast({ slug: poll, voter, option: 'cats' }), await box.cast({ slug: poll, voter, option: 'dogs' })]),
+        ['accepted', 'accepted'],
+      )
+    })
+    assert.deepEqual(await tallyOf(under.database, id), { dogs: 1 })
+  })
+
+  test('commits the rest of a batch that one vote spoils', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    await withBox(under, async (box) => {
+      const voters = [...Array.from({ length: 20 }, () => randomUUID()), 'no uuid', randomUUID()]
+      const results = await Promise.allSettled(voters.map((voter) => box.cast({ slug: poll, voter, option: 'cats' })))
+      const refused = results.filter((result) => result.status === 'rejected')
+      assert.deepEqual(
+        refused.map(({ reason }) => reason instanceof VoteUnusable),
+        [true],
+      )
+    })
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 21 })
+  })
+
+  test('puts votes that arrive during a transaction into the next one', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    let commits = 0
+    await withBox(
+      under,
+      async (box) => {
+        await Promise.all(Array.from({ length: 250 }, () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })))
+        assert.equal(commits, 3)
+      },
+      { writers: 1, batchMax: 100, onCommitted: () => commits++ },
+    )
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 250 })
+  })
+
+  test('turns votes away when too many wait, and when it is draining', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const box = createBallotBox({ ...under, now: Date.now, queueMax: 10 })
+    const cast = () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })
+    const outcomes = Promise.all(Array.from({ length: 15 }, cast))
+    assert.equal(box.queued, 10)
+    const drained = box.drain()
+    assert.equal((await cast()).kind, 'overloaded')
+    await drained
+    const refused = (await outcomes).filter((outcome) => outcome.kind === 'overloaded')
+    assert.equal(refused.length, 5)
+    assert.ok(refused.every(({ retryAfterMs }) => retryAfterMs >= 250))
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 10 })
+  })
+
+  if (kind !== 'postgres') return
+
+  const cutLanes = (database: Database) =>
+    database.query(sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'livetally ballot box'"))
+
+  test('accepts nothing after a close has committed', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const polls = createPollStore(under.database)
+    await withBox(under, async (box) => {
+      let voting = true
+      const accepted = { before: 0, after: 0 }
+      let closedAt = Infinity
+      const voter = async () => {
+        while (voting) {
+          const castAt = performance.now()
+          const { kind: outcome } = await box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })
+          if (outcome === 'accepted') accepted[castAt > closedAt ? 'after' : 'before']++
+        }
+      }
+      const voters = Promise.all(Array.from({ length: 64 }, voter))
+      while (accepted.before < 200) await new Promise(setImmediate)
+      const startedAt = performance.now()
+      await polls.edit(poll, { state: 'closed' })
+      closedAt = performance.now()
+      assert.ok(closedAt - startedAt < 500, `closing took ${closedAt - startedAt} ms: voters must not keep it waiting`)
+      const atClose = await tallyOf(under.database, id)
+      for (let i = 0; i < 50; i++) await new Promise(setImmediate)
+      voting = false
+      await voters
+      assert.equal(accepted.after, 0)
+      assert.deepEqual(await tallyOf(under.database, id), atClose)
+    })
+  })
+
+  test('tries again when its connection is cut, and loses nothing it acknowledged', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    await withBox(under, async (box) => {
+      let voting = true
+      let accepted = 0
+      const voters = Promise.all(
+        Array.from({ length: 32 }, async () => {
+          while (voting) {
+            assert.deepEqual(await box.cast({ slug: poll, voter: randomUUID(), option: 'dogs' }), { kind: 'accepted' })
+            accepted++
+          }
+        }),
+      )
+      for (let cut = 0; cut < 5; cut++) {
+        const before = accepted
+        while (accepted < before + 300) await new Promise(setImmediate)
+        await cutLanes(under.database)
+      }
+      voting = false
+      await voters
+      assert.deepEqual(await tallyOf(under.database, id), { dogs: accepted })
+    })
+  })
+
+  test('does not replace a newer vote when it tries an older one again', async () => {
+    const under = use()
+    const { slug: poll } = await under.createPoll()
+    const voter = randomUUID()
+    const gate = Promise.withResolvers<void>()
+    let attempts = 0
+    // the answer to the first attempt is lost, and the second one comes late
+    const flaky = interrupted(under.database, async () => {
+      if (attempts++ > 0) return
+      await gate.promise
+      throw new Error('Connection terminated unexpectedly')
+    })
+    const [old, other] = [
+      createBallotBox({ database: flaky, log: under.log, now: Date.now }),
+      createBallotBox({ database: under.database, log: under.log, now: Date.now }),
+    ]
+    const first = old.cast({ slug: poll, voter, option: 'cats' })
+    while (attempts === 0) await new Promise(setImmediate)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await other.cast({ slug: poll, voter, option: 'dogs' })
+    gate.resolve()
+    assert.deepEqual(await first, { kind: 'accepted' })
+    assert.equal((await other.ballotOf(poll, voter))?.option, 'dogs')
+    await Promise.all([old.drain(), other.drain()])
+  })
+
+  test("keeps the order of a voter's votes, and lets others pass while one of them is in flight", async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const gate = Promise.withResolvers<void>()
+    let batches = 0
+    // the first batch is slow on its way
+    const slow = interrupted(under.database, async () => {
+      if (batches++ === 0) await gate.promise
+    })
+    const box = createBallotBox({ database: slow, log: under.log, now: Date.now })
+    const voter = randomUUID()
+    const first = box.cast({ slug: poll, voter, option: 'cats' })
+    while (batches === 0) await new Promise(setImmediate)
+    const second = box.cast({ slug: poll, voter: voter.toUpperCase(), option: 'dogs' })
+    assert.deepEqual(await box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), { kind: 'accepted' })
+    assert.equal(box.queued, 2)
+    assert.equal(await box.ballotOf(poll, voter), undefined)
+    gate.resolve()
+    assert.deepEqual(kinds(await Promise.all([first, second])), ['accepted', 'accepted'])
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1, dogs: 1 })
+    await box.drain()
+  })
+
+  test('never acknowledges what was not confirmed', async () => {
+    const under = use()
+    const { slug: poll } = await under.createPoll()
+    const dead: Database = { ...under.database, openSession: () => Promise.reject(new Error('connect ECONNREFUSED')) }
+    const box = createBallotBox({ database: dead, log: under.log, now: Date.now, giveUpMs: 100 })
+    await assert.rejects(box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
+    const waiting = createBallotBox({ database: dead, log: under.log, now: Date.now })
+    const cast = assert.rejects(waiting.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
+    await waiting.drain(AbortSignal.timeout(50))
+    await cast
+  })
+
+  test('gives every writer a slot of its own', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const boxes = Array.from({ length: 4 }, () =>
+      createBallotBox({ database: under.database, log: under.log, now: Date.now, writers: 2, batchMax: 25 }),
+    )
+    await Promise.all(
+      boxes.flatMap((box) => Array.from({ length: 50 }, () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }))),
+    )
+    const slots = await under.database.query<{ slot: number }>(
+      sql('SELECT DISTINCT slot FROM livetally.counters WHERE poll_id = $1 ORDER BY slot'),
+      [id],
+    )
+    assert.equal(slots.length, 8)
+    assert.ok(slots.every(({ slot }) => slot < 64))
+    await Promise.all(boxes.map((box) => box.drain()))
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 200 })
+  })
+})

@@ -1,0 +1,132 @@
+/** Votes in: those that arrive while a transaction is in flight share the next one, and are acknowledged after it committed. */
+import type { Log } from '../../shared/telemetry/log.ts'
+import { type BatchWriter, createBatchWriter } from './batch-writer.ts'
+import { type Vote, createBallotQueue } from './ballot-queue.ts'
+import type { Ballot, CastOutcome } from './cast-outcome.ts'
+import type { Database } from '../database/database.ts'
+
+export interface BallotBox {
+  /** Resolves when the vote's transaction has committed, or with why it was refused. Rejects with `VoteUnconfirmed`. */
+  cast(vote: { readonly slug: string; readonly voter: string; readonly option: string }): Promise<CastOutcome>
+  /** The ballot that stands. */
+  ballotOf(slug: string, voter: string): Promise<Ballot | undefined>
+  /** Votes whose transaction has not committed. */
+  readonly queued: number
+  /** Takes no more votes and resolves when those taken are answered; when the signal aborts, the rest is unconfirmed. */
+  drain(signal?: AbortSignal): Promise<void>
+}
+
+export interface BallotBoxOptions {
+  readonly database: Database
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Called after each commit: wakes the poller. */
+  readonly onCommitted?: () => void
+  /** Connections that commit side by side, opened when needed. Default 3, and 1 for PGlite. */
+  readonly writers?: number
+  /** Votes in one transaction at most. Default 1 000, and 300 for PGlite. */
+  readonly batchMax?: number
+  /** Votes waiting or in flight at most. Default 20 000. */
+  readonly queueMax?: number
+  /** How long a transaction is tried again after faults that may pass. Default 5 000. */
+  readonly giveUpMs?: number
+}
+
+/** Votes that are not spread over several writers: what a batch costs whatever its size is then a fifth of what all of them cost. */
+const WORTH_A_BATCH = 400
+
+export function createBallotBox(options: BallotBoxOptions): BallotBox {
+  const { database, now, onCommitted = () => {} } = options
+  const embedded = database.kind === 'pglite'
+  const writerCount = options.writers ?? (embedded ? 1 : 3)
+  const batchMax = options.batchMax ?? (embedded ? 300 : 1_000)
+  const queueMax = options.queueMax ?? 20_000
+  const abandoned = new AbortController()
+  const writerOptions = { ...options, onCommitted, giveUpMs: options.giveUpMs ?? 5_000, abandoned: abandoned.signal }
+  const writers = Array.from({ length: writerCount }, () => createBatchWriter(writerOptions))
+  const idle = [...writers]
+  const queue = createBallotQueue()
+  const running = new Set<Promise<void>>()
+  let planned = false
+  let closing = false
+  let batchMs = 10
+
+  /** Votes of a batch at most, so that no writer idles while another takes all. */
+  const batchSize = () => Math.min(batchMax, Math.max(WORTH_A_BATCH, Math.ceil(queue.size / writerCount)))
+
+  /** Votes that arrive in one turn of the event loop share a batch. */
+  const plan = () => {
+    if (planned) return
+    planned = true
+    setImmediate(() => {
+      planned = false
+      start()
+    })
+  }
+
+  /** Gives the votes that wait to the writers that are idle. */
+  const start = () => {
+    for (let writer = idle.at(-1); writer !== undefined; writer = idle.at(-1)) {
+      const batch = queue.take(batchSize())
+      if (batch.length === 0) return
+      idle.pop()
+      const work = commit(writer, batch).finally(() => running.delete(work))
+      running.add(work)
+    }
+  }
+
+  const commit = async (writer: BatchWriter, batch: readonly Vote[]): Promise<void> => {
+    const startedAt = now()
+    const answer = await writer.commit(batch)
+    batchMs = 0.8 * batchMs + 0.2 * (now() - startedAt)
+    queue.release(batch)
+    idle.push(writer)
+    // the database need not idle while hundreds of voters are told; a handful better waits for those whom it makes vote again
+    if (queue.waiting * 4 >= batchSize()) start()
+    answer()
+    if (queue.waiting > 0) plan()
+  }
+
+  return {
+    cast: ({ slug, voter, option }) =>
+      new Promise<CastOutcome>((resolve, reject) => {
+        if (closing) return resolve({ kind: 'overloaded', retryAfterMs: 1_000 })
+        if (queue.size >= queueMax) return resolve({ kind: 'overloaded', retryAfterMs: waitMs() })
+        // Postgres has no such character, and so no poll has such an option
+        if (option.includes('\0')) return resolve({ kind: 'unknown-option' })
+        queue.add({ slug, voter: voter.toLowerCase(), option, resolve, reject })
+        plan()
+      }),
+    ballotOf: async (slug, voter) => {
+      const [row] = await database.query<{ option: string; cast_at: Date }>(BALLOT_OF, [slug, voter])
+      return row === undefined ? undefined : { option: row.option, castAt: row.cast_at }
+    },
+    get queued() {
+      return queue.size
+    },
+    drain: async (signal) => {
+      closing = true
+      const abandon = () => abandoned.abort(signal?.reason)
+      if (signal?.aborted) abandon()
+      signal?.addEventListener('abort', abandon, { once: true })
+      while (queue.size > 0) {
+        start()
+        await Promise.race(running)
+      }
+      signal?.removeEventListener('abort', abandon)
+      await Promise.all(writers.map((writer) => writer.close()))
+    },
+  }
+
+  /** About how long a vote added now would wait. */
+  function waitMs(): number {
+    return Math.min(10_000, Math.max(250, Math.ceil((queue.size / (batchMax * writerCount)) * batchMs)))
+  }
+}
+
+const BALLOT_OF = {
+  name: 'ballot of',
+  text: `SELECT b.option, b.cast_at FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id
+WHERE p.slug = $1 AND b.voter_id = $2`,
+}

@@ -1,0 +1,109 @@
+/** One connection of the ballot box, which commits one batch at a time. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../../shared/telemetry/log.ts'
+import { BATCH_SETTINGS, castBatch } from './cast-batch.ts'
+import type { Vote } from './ballot-queue.ts'
+import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
+import { isConnectionFault, isDataFault, isTransient } from '../database/errors.ts'
+import type { Database, Session } from '../database/database.ts'
+
+export interface BatchWriter {
+  /** Commits the votes, in one transaction if none of them spoils it. Never rejects. */
+  commit(batch: readonly Vote[]): Promise<Answer>
+  close(): Promise<void>
+}
+
+/** Tells the voters of a batch what became of their votes. */
+export type Answer = () => void
+
+const ACCEPTED: CastOutcome = { kind: 'accepted' }
+
+export interface BatchWriterOptions {
+  readonly database: Database
+  readonly log: Log
+  readonly now: () => number
+  /** How long a transaction is tried again after faults that may pass, ms. */
+  readonly giveUpMs: number
+  readonly onCommitted: () => void
+  /** When it aborts, nothing is tried any more: the votes are unconfirmed. */
+  readonly abandoned: AbortSignal
+}
+
+export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
+  const { abandoned, giveUpMs, log, now } = options
+  const connection = createWriterConnection(options.database, now)
+
+  const commit = async (batch: readonly Vote[]): Promise<Answer> => {
+    const startedAt = now()
+    for (let attempt = 0; ; attempt++) {
+      try {
+        abandoned.throwIfAborted()
+        const session = connection.ready ?? (await connection.open())
+        // a retry must not replace what the voter has meanwhile cast elsewhere
+        const outcomes = await castBatch(session, batch, attempt === 0 ? undefined : connection.databaseTime(startedAt))
+        options.onCommitted()
+        return () => {
+          for (const [i, vote] of batch.entries()) vote.resolve(outcomes[i] ?? ACCEPTED)
+        }
+      } catch (error) {
+        if (isConnectionFault(error)) await connection.drop()
+        const [vote] = batch
+        if (isDataFault(error) && vote !== undefined && batch.length === 1) {
+          return () => vote.reject(new VoteUnusable('the vote cannot be stored', { cause: error }))
+        }
+        if (isDataFault(error)) {
+          // one vote spoils it for the others: halve until it stands alone
+          const middle = batch.length >> 1
+          const answers = [await commit(batch.slice(0, middle)), await commit(batch.slice(middle))]
+          return () => answers.forEach((answer) => answer())
+        }
+        if (!isTransient(error) || abandoned.aborted || now() - startedAt > giveUpMs) {
+          log.error({ votes: batch.length, attempts: attempt + 1, reason: String(error) }, 'votes could not be confirmed')
+          const unconfirmed = new VoteUnconfirmed('the database did not confirm the vote', { cause: error })
+          return () => batch.forEach(({ reject }) => reject(unconfirmed))
+        }
+        log.warn({ votes: batch.length, attempt: attempt + 1, reason: String(error) }, 'a batch of votes is tried again')
+        await sleep(Math.min(25 * 2 ** attempt, 500), undefined, { signal: abandoned }).catch(() => {})
+      }
+    }
+  }
+
+  return { commit, close: () => connection.drop() }
+}
+
+/** The writer's session: opened when needed, with a counter slot that no other connection has. */
+function createWriterConnection(database: Database, now: () => number) {
+  let session: Session | undefined
+  /** The database's clock less ours. */
+  let aheadMs = 0
+  const drop = async () => {
+    const old = session
+    session = undefined
+    await old?.close().catch(() => {})
+  }
+  return {
+    get ready(): Session | undefined {
+      return session?.lost === false ? session : undefined
+    },
+    open: async (): Promise<Session> => {
+      await drop()
+      const fresh = await database.openSession({ label: 'ballot box', settings: BATCH_SETTINGS })
+      try {
+        const [claim] = await fresh.query<{ at: string }>({ text: CLAIM_SLOT })
+        aheadMs = Number(claim?.at) - now()
+      } catch (error) {
+        await fresh.close().catch(() => {})
+        throw error
+      }
+      return (session = fresh)
+    },
+    databaseTime: (at: number) => new Date(at + aheadMs),
+    drop,
+  }
+}
+
+/** A session lock that lasts as long as the connection; a connection that finds all slots taken shares with strangers. */
+const CLAIM_SLOT = `
+SELECT set_config('livetally.slot', coalesce(
+  (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE pg_try_advisory_lock(1282696277, slot) LIMIT 1), ''), false),
+  floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at`

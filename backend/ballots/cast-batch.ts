@@ -1,0 +1,125 @@
+/** One transaction of many votes: a single statement that judges, writes and answers all of them. */
+import type { CastOutcome } from './cast-outcome.ts'
+import type { Queryable } from '../database/database.ts'
+
+export interface BatchedVote {
+  readonly slug: string
+  readonly voter: string
+  readonly option: string
+}
+
+/** What a connection that casts batches needs set. */
+export const BATCH_SETTINGS = {
+  // the planner thinks arrays are short; joining long ones in a nested loop would take their product
+  enable_nestloop: 'off',
+  // a plan made while a table was small must not read it whole once it is large
+  enable_seqscan: 'off',
+  // for small batches the planner prefers a new plan each time, which takes longer than the batch itself
+  plan_cache_mode: 'force_generic_plan',
+} as const
+
+/**
+ * Casts the votes, in order; the outcome of each is at its index, and absent where it was accepted.
+ * @param notAfter replaces only ballots cast before then: for a batch that is tried again.
+ */
+export async function castBatch(
+  connection: Queryable,
+  votes: readonly BatchedVote[],
+  notAfter: Date | undefined,
+): Promise<(CastOutcome | undefined)[]> {
+  const slugs = new Map<string, number>()
+  const refs: number[] = []
+  for (const { slug } of votes) {
+    let ref = slugs.get(slug)
+    if (ref === undefined) slugs.set(slug, (ref = slugs.size + 1))
+    refs.push(ref)
+  }
+  const rows = await connection.query<OutcomeRow>(CAST_BATCH, [
+    textArray([...slugs.keys()]),
+    // array literals: pg would build the same text from arrays at more than twice the cost
+    `{${refs.join()}}`,
+    textArray(votes.map((vote) => vote.voter)),
+    textArray(votes.map((vote) => vote.option)),
+    notAfter ?? null,
+  ])
+
+  const outcomes: (CastOutcome | undefined)[] = Array.from({ length: votes.length })
+  const final = new Set<number>()
+  const ballots = new Map<string, string>()
+  for (const row of rows) {
+    if (row.kind === 'refused') outcomes[row.ref - 1] = { kind: row.detail }
+    else if (row.kind === 'final') final.add(row.ref)
+    else ballots.set(`${row.ref} ${row.voter}`, row.detail)
+  }
+  if (final.size === 0) return outcomes
+  for (const [i, vote] of votes.entries()) {
+    const ref = refs[i] ?? 0
+    if (!final.has(ref) || outcomes[i] !== undefined) continue
+    const key = `${ref} ${vote.voter.toLowerCase()}`
+    const ballot = ballots.get(key)
+    // not returned: the ballot stood already and is what this, the first vote of the voter in the batch, asks for
+    if (ballot === undefined) ballots.set(key, vote.option)
+    else if (ballot !== vote.option) outcomes[i] = { kind: 'already-voted', ballot }
+  }
+  return outcomes
+}
+
+type OutcomeRow =
+  | {
+      readonly kind: 'refused'
+      readonly ref: number
+      readonly detail: 'unknown-poll' | 'unknown-option' | 'not-open' | 'closed' | 'no-ticket' | 'counted-elsewhere'
+    }
+  | { readonly kind: 'final'; readonly ref: number }
+  | { readonly kind: 'stands'; readonly ref: number; readonly voter: string; readonly detail: string }
+
+/** A Postgres array literal (documentation §8.15.2). */
+function textArray(values: readonly string[]): string {
+  return `{${values.map((value) => (PLAIN.test(value) ? value : `"${value.replaceAll(/["\\]/g, '\\$&')}"`)).join()}}`
+}
+
+const PLAIN = /^(?!null$)[a-z0-9-]+$/i
+
+/**
+ * $1 slugs, $2 the place of each vote's slug in them, $3 voters, $4 options, $5 the time after which a ballot is left alone.
+ *
+ * - The polls' rows are share-locked first: an edit that has committed is seen, one that comes now waits for this batch. So nothing
+ *   is accepted after a close.
+ * - Of several votes of one voter the last counts, or the first where votes are final.
+ * - Rows are written in key order, so that batches of different replicas cannot deadlock.
+ * - Where votes are final a refused change still "updates" the row to what it was: only so is the ballot that stands known for
+ *   certain, even if another replica committed it after this statement began.
+ */
+const CAST_BATCH = {
+  name: 'cast batch',
+  text: `
+WITH poll AS MATERIALIZED (
+  SELECT p.id, array_position($1::text[], p.slug) AS ref, p.option_ids, p.change_allowed, p.policy,
+    CASE WHEN p.source IS NOT NULL THEN 'counted-elsewhere'
+      WHEN p.state = 'closed' OR p.closes_at <= clock_timestamp() THEN 'closed'
+      WHEN p.state = 'scheduled' AND (p.opens_at IS NULL OR p.opens_at > clock_timestamp()) THEN 'not-open' END AS refusal
+  FROM livetally.polls p WHERE p.slug = ANY ($1::text[]) ORDER BY p.id FOR SHARE
+), vote AS MATERIALIZED (
+  SELECT v.seq, v.voter, v.option, poll.id AS poll_id, poll.change_allowed,
+    CASE WHEN poll.id IS NULL THEN 'unknown-poll'
+      WHEN poll.refusal IS NOT NULL THEN poll.refusal
+      WHEN v.option <> ALL (poll.option_ids) THEN 'unknown-option'
+      WHEN poll.policy = 'ticket' AND NOT EXISTS (
+        SELECT FROM livetally.tickets t WHERE t.poll_id = poll.id AND t.voter_id = v.voter) THEN 'no-ticket' END AS refusal
+  FROM unnest($2::integer[], $3::uuid[], $4::text[]) WITH ORDINALITY AS v(ref, voter, option, seq) LEFT JOIN poll ON poll.ref = v.ref
+), kept AS (
+  INSERT INTO livetally.ballots AS b (poll_id, voter_id, option)
+  SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.voter, v.option FROM vote v WHERE v.refusal IS NULL
+  ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.seq ELSE v.seq END
+  ON CONFLICT (poll_id, voter_id) DO UPDATE SET
+    option = CASE WHEN (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id) THEN excluded.option ELSE b.option END,
+    cast_at = CASE WHEN (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id) THEN excluded.cast_at ELSE b.cast_at END
+  WHERE b.option <> excluded.option AND ($5::timestamptz IS NULL OR b.cast_at < $5::timestamptz
+    OR NOT (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id))
+  RETURNING b.poll_id, b.voter_id, b.option
+)
+SELECT 'refused' AS kind, v.seq::integer AS ref, NULL::text AS voter, v.refusal AS detail FROM vote v WHERE v.refusal IS NOT NULL
+UNION ALL SELECT 'final', poll.ref, NULL, NULL FROM poll WHERE NOT poll.change_allowed
+UNION ALL SELECT 'stands', poll.ref, kept.voter_id::text, kept.option FROM kept JOIN poll ON poll.id = kept.poll_id
+  WHERE NOT poll.change_allowed`,
+}

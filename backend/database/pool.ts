@@ -1,0 +1,139 @@
+/** A Database over a pg pool, minding what pg and Drizzle leave to their users. */
+import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
+import type { Log } from '../../shared/telemetry/log.ts'
+import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './database.ts'
+import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './errors.ts'
+import { drizzle } from './drizzle.ts'
+import * as schema from './schema.ts'
+
+type Connection = Client | PoolClient
+
+export interface PoolOptions {
+  readonly kind: Database['kind']
+  readonly pool: Pool
+  readonly log: Log
+  openSession(options: SessionOptions): Promise<Session>
+  /** A connection without timeouts; absent where there is but one connection, which has none. */
+  connectUnhurried?(): Promise<Client>
+  /** Runs after the pool has ended. */
+  afterClose?(): Promise<void>
+}
+
+export function createDatabase(options: PoolOptions): Database {
+  const { pool, log } = options
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'))
+  // pool.on('error') does not hear clients that are checked out; unheard, their loss would end the process
+  pool.on('connect', (client) => client.on('error', () => {}))
+
+  const withClient = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
+    const client = await pool.connect()
+    let broken: Error | undefined
+    try {
+      return await work(client)
+    } catch (error) {
+      if (isConnectionFault(error)) broken = toError(error)
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  return {
+    kind: options.kind,
+    orm: drizzle(pool, { schema }),
+    query: (statement, values) => withClient(async (client) => await rowsOf(client, statement, values)),
+    withTransaction: async (work, { isolation = 'read committed', unhurried = false } = {}) => {
+      const begin = `BEGIN ISOLATION LEVEL ${isolation}`
+      if (unhurried && options.connectUnhurried !== undefined) {
+        const client = await options.connectUnhurried()
+        try {
+          return await inTransaction(client, begin, work)
+        } finally {
+          await client.end()
+        }
+      }
+      const client = await pool.connect()
+      let usable = false
+      try {
+        return await inTransaction(client, begin, work, () => (usable = true))
+      } finally {
+        client.release(usable ? undefined : true)
+      }
+    },
+    openSession: (session) => options.openSession(session),
+    close: async () => {
+      await pool.end()
+      await options.afterClose?.()
+    },
+  }
+}
+
+/** BEGIN, work, COMMIT; or ROLLBACK and the error. Calls `ended` once the connection is known to be out of the transaction. */
+async function inTransaction<T>(
+  client: Connection,
+  begin: string,
+  work: (transaction: Transaction) => Promise<T>,
+  ended: () => void = () => {},
+): Promise<T> {
+  try {
+    await client.query(begin)
+    const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
+    const { command } = await client.query('COMMIT')
+    ended()
+    // a transaction that failed inside ends with a quiet ROLLBACK, even if `work` swallowed the error
+    if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
+    return result
+  } catch (error) {
+    // a client that gave up on an answer must not be asked anything else
+    if (!isAnswerLost(error)) await client.query('ROLLBACK').then(ended, () => {})
+    throw error
+  }
+}
+
+/** A session on a client of its own. Connects at once; throws `DatabaseUnavailable`. */
+export async function connectSession(client: Client): Promise<Session & { readonly client: Client }> {
+  let lost = false
+  client.on('error', () => (lost = true))
+  client.on('end', () => (lost = true))
+  try {
+    await client.connect()
+  } catch (error) {
+    throw new DatabaseUnavailable(`cannot connect to Postgres: ${toError(error).message}`, { cause: error })
+  }
+  return {
+    client,
+    get lost() {
+      return lost
+    },
+    query: async (statement, values) => {
+      try {
+        return await rowsOf(client, statement, values)
+      } catch (error) {
+        if (isConnectionFault(error)) lost = true
+        throw error
+      }
+    },
+    close: async () => {
+      // a connection whose query is still running would keep `end` waiting for its answer
+      if (lost) client.connection.stream.destroy()
+      await client.end()
+    },
+  }
+}
+
+function queryableOf(client: Connection): Queryable {
+  return { query: (statement, values) => rowsOf(client, statement, values) }
+}
+
+async function rowsOf<Row extends object>(
+  client: Connection,
+  statement: Statement,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  const { rows } = await client.query<Row & QueryResultRow>({ ...statement, values: [...values] })
+  return rows
+}
+
+export function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

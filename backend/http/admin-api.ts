@@ -1,0 +1,153 @@
+/** The admin half of the API, for the organiser: every route wants the admin token. */
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import { bearerAuth } from 'hono/bearer-auth'
+import type { Presence } from '../../shared/bus/tally-bus.ts'
+import { problemResponse } from '../../shared/protocol/problem.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import type { createAdopted } from '../adopt/adopt.ts'
+import { createPoll, editPoll, exportPoll, issueTickets, listGateways, removePoll, resetPoll } from './admin-routes.ts'
+import type { CreateOutcome, NewPoll, PollStore } from '../polls/poll-store.ts'
+import { refusal, unknownPoll } from './problems.ts'
+import type { PollSource } from '../database/schema.ts'
+import type { PollViews } from './poll-view.ts'
+import type { TicketStore } from '../polls/ticket-store.ts'
+
+type AdoptedOutcome = Awaited<ReturnType<typeof createAdopted>>
+
+export interface AdminApiOptions {
+  readonly polls: PollStore
+  readonly views: PollViews
+  readonly tickets: TicketStore
+  /** The poll's CSV in pieces; undefined if there is no such poll. */
+  readonly exportCsv: (poll: string) => Promise<AsyncIterable<string> | undefined>
+  /** Creates a poll that counts another program's table. */
+  readonly createAdopted: (poll: NewPoll, source: PollSource) => Promise<AdoptedOutcome>
+  /** Has the bus forget a removed poll. */
+  readonly forget: (poll: string) => Promise<void>
+  readonly gateways: () => Promise<readonly Presence[]>
+  readonly adminToken: string
+  readonly log: Log
+}
+
+type App = OpenAPIHono<{ Variables: { requestId: string } }>
+
+export function mountAdminApi(app: App, options: AdminApiOptions): void {
+  const { polls, views, log } = options
+  const admin = bearerAuth({ token: options.adminToken })
+  app.on('POST', ['/api/polls', '/api/polls/:poll/reset', '/api/polls/:poll/tickets'], admin)
+  app.on(['PATCH', 'DELETE'], ['/api/polls/:poll'], admin)
+  app.on('GET', ['/api/polls/:poll/export.csv', '/api/gateways'], admin)
+
+  app.openapi(createPoll, async (c) => {
+    const { poll, source, ...draft } = c.req.valid('json')
+    const asked = { slug: poll, ...defined(draft) }
+    const outcome = source === undefined ? await polls.create(asked) : await options.createAdopted(asked, source)
+    if (outcome.kind !== 'created') throw creationRefused(outcome, poll, source)
+    log.info({ requestId: c.var.requestId, poll }, 'poll created')
+    return c.json(await viewOf(poll), 201, { location: `/api/polls/${poll}` })
+  })
+
+  app.openapi(editPoll, async (c) => {
+    const { poll } = c.req.valid('param')
+    const edit = c.req.valid('json')
+    if ((await polls.edit(poll, defined(edit))).kind === 'unknown-poll') throw unknownPoll(poll)
+    log.info({ requestId: c.var.requestId, poll, changed: Object.keys(edit) }, 'poll changed')
+    return c.json(await viewOf(poll), 200)
+  })
+
+  app.openapi(resetPoll, async (c) => {
+    const { poll } = c.req.valid('param')
+    if ((await polls.reset(poll)).kind === 'unknown-poll') throw unknownPoll(poll)
+    log.warn({ requestId: c.var.requestId, poll }, 'poll reset: its ballots are gone')
+    return c.json(await viewOf(poll), 200)
+  })
+
+  app.openapi(removePoll, async (c) => {
+    const { poll } = c.req.valid('param')
+    if (!(await polls.remove(poll))) throw unknownPoll(poll)
+    // gateways ask the API about what the bus does not know, so it is enough that this comes true some time
+    options.forget(poll).catch((error: unknown) => log.warn({ poll, err: error }, 'the bus still remembers a removed poll'))
+    log.warn({ requestId: c.var.requestId, poll }, 'poll removed with its ballots')
+    return c.body(null, 204)
+  })
+
+  app.openapi(issueTickets, async (c) => {
+    const { poll } = c.req.valid('param')
+    const { count } = c.req.valid('json')
+    const outcome = await options.tickets.issue(poll, count)
+    if (outcome.kind === 'unknown-poll') throw unknownPoll(poll)
+    if (outcome.kind === 'no-tickets-here') {
+      throw refusal(
+        problemResponse(409, 'no-tickets-here', `The poll "${poll}" takes anyone with a cookie: create it with policy "ticket".`),
+      )
+    }
+    log.info({ requestId: c.var.requestId, poll, count }, 'tickets issued')
+    const scheme = c.req.header('x-forwarded-proto') ?? 'http'
+    const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? 'localhost'
+    const links = outcome.tickets.map((one) => `${scheme}://${host}/p/${poll}?ticket=${one}`)
+    return c.body(['link', ...links, ''].join('\r\n'), 201, download(`${poll}-tickets.csv`))
+  })
+
+  app.openapi(exportPoll, async (c) => {
+    const { poll } = c.req.valid('param')
+    const pieces = await options.exportCsv(poll)
+    if (pieces === undefined) throw unknownPoll(poll)
+    // a stream pulls the next piece only when the reader has taken the last: memory stays bounded, however many ballots there are
+    return c.body(ReadableStream.from(encoded(pieces)), 200, download(`${poll}.csv`))
+  })
+
+  app.openapi(listGateways, async (c) => c.json({ gateways: [...(await options.gateways())] }, 200))
+
+  /** The view of a poll that was written a moment ago. */
+  async function viewOf(slug: string) {
+    const view = await views.read(slug)
+    if (view === undefined) throw unknownPoll(slug)
+    return view
+  }
+}
+
+function creationRefused(
+  outcome: Exclude<AdoptedOutcome | CreateOutcome, { kind: 'created' }>,
+  poll: string,
+  source: PollSource | undefined,
+) {
+  const what = `The table ${source?.table} cannot be counted`
+  const refused = (status: number, kind: string, detail: string) => refusal(problemResponse(status, kind, detail))
+  switch (outcome.kind) {
+    case 'slug-taken':
+      return refused(409, 'poll-exists', `There is a poll "${poll}" already.`)
+    case 'unknown-table':
+      return refused(422, 'not-adoptable', `${what}: there is no such table.`)
+    case 'unknown-column':
+      return refused(422, 'not-adoptable', `${what}: it has no column "${source?.optionColumn}".`)
+    case 'not-adoptable':
+      return refused(422, 'not-adoptable', `${what}: ${outcome.reason}.`)
+    case 'not-owner':
+      return refused(422, 'not-adoptable', `${what}: it belongs to another database role.`)
+    case 'unknown-poll':
+    case 'has-ballots':
+    case 'other-source':
+      return refused(409, 'not-adoptable', `${what}: the poll was changed meanwhile.`)
+  }
+}
+
+function download(filename: string) {
+  return {
+    'content-type': 'text/csv; charset=utf-8',
+    'content-disposition': `attachment; filename="${filename}"`,
+    'cache-control': 'no-store',
+  }
+}
+
+async function* encoded(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  for await (const piece of pieces) yield encoder.encode(piece)
+}
+
+/** The fields that were given: what is absent must stay absent, so that it changes nothing. */
+function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  // the fields are those of T, less the undefined ones
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+}

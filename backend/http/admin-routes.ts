@@ -1,0 +1,95 @@
+/** The admin routes as OpenAPI describes them; all of them want the admin token. */
+import { createRoute } from '@hono/zod-openapi'
+import {
+  csv,
+  Gateways,
+  json,
+  jsonBody,
+  NewPollBody,
+  PollEditBody,
+  PollParams,
+  problems,
+  PollView,
+  TicketsBody,
+} from './schemas.ts'
+import { busy, wrongBody } from './routes.ts'
+
+const security = [{ adminToken: [] }]
+
+export const createPoll = createRoute({
+  method: 'post',
+  path: '/api/polls',
+  summary: 'Create a poll',
+  security,
+  request: { body: jsonBody(NewPollBody) },
+  responses: {
+    201: json(PollView, 'It exists.'),
+    ...problems({ ...wrongBody, 401: 'Not the admin token.', 409: 'The name is taken.', ...busy }),
+  },
+})
+
+export const editPoll = createRoute({
+  method: 'patch',
+  path: '/api/polls/{poll}',
+  summary: 'Close, reopen or edit a poll',
+  security,
+  request: { params: PollParams, body: jsonBody(PollEditBody) },
+  responses: {
+    200: json(PollView, 'As it is now.'),
+    ...problems({ ...wrongBody, 401: 'Not the admin token.', 404: 'No such poll.', ...busy }),
+  },
+})
+
+export const resetPoll = createRoute({
+  method: 'post',
+  path: '/api/polls/{poll}/reset',
+  summary: 'Remove all ballots and start anew',
+  security,
+  request: { params: PollParams },
+  responses: {
+    200: json(PollView, 'Empty, in a new epoch.'),
+    ...problems({ 401: 'Not the admin token.', 404: 'No such poll.', ...busy }),
+  },
+})
+
+export const removePoll = createRoute({
+  method: 'delete',
+  path: '/api/polls/{poll}',
+  summary: 'Remove a poll with its ballots',
+  security,
+  request: { params: PollParams },
+  responses: { 204: { description: 'It is gone.' }, ...problems({ 401: 'Not the admin token.', 404: 'No such poll.', ...busy }) },
+})
+
+export const issueTickets = createRoute({
+  method: 'post',
+  path: '/api/polls/{poll}/tickets',
+  summary: 'Issue one-time tickets',
+  description: 'A line with a link for each ticket. Only hashes are stored: this answer is the only place the tickets are in.',
+  security,
+  request: { params: PollParams, body: jsonBody(TicketsBody) },
+  responses: {
+    201: csv('One link a line, after a header line.'),
+    ...problems({ ...wrongBody, 401: 'Not the admin token.', 404: 'No such poll.', 409: 'The poll takes no tickets.', ...busy }),
+  },
+})
+
+export const exportPoll = createRoute({
+  method: 'get',
+  path: '/api/polls/{poll}/export.csv',
+  summary: 'Totals and ballots, without voter ids',
+  security,
+  request: { params: PollParams },
+  responses: { 200: csv('Streamed.'), ...problems({ 401: 'Not the admin token.', 404: 'No such poll.', ...busy }) },
+})
+
+export const listGateways = createRoute({
+  method: 'get',
+  path: '/api/gateways',
+  summary: 'The gateways that are here, their sockets and phases',
+  security,
+  responses: {
+    200: json(Gateways, 'As each said within the last five seconds.'),
+    ...problems({ 401: 'Not the admin token.', ...busy }),
+  },
+})

@@ -1,0 +1,155 @@
+/** The API over HTTP: polls, ballots, probes. Declared once, checked by the declaration, served as OpenAPI 3.1. */
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { Context, MiddlewareHandler } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { requestId } from 'hono/request-id'
+import type { Probes } from '../../shared/lifecycle/probes.ts'
+import { problemResponse } from '../../shared/protocol/problem.ts'
+import { VOTE_BUNDLE_PATH, VoteBundle } from '../../shared/protocol/vote-bundle.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import type { BallotBox } from '../ballots/ballot-box.ts'
+import { answerToError } from './error-handler.ts'
+import type { HistoryPoint } from '../tallies/history.ts'
+import { mountAdminApi, type AdminApiOptions } from './admin-api.ts'
+import type { PollStore } from '../polls/poll-store.ts'
+import { badBody, unknownPoll } from './problems.ts'
+import { listPolls, readHistory, readPoll, vote } from './routes.ts'
+import { createPollViews } from './poll-view.ts'
+import type { TallyReader } from '../tallies/tally-reader.ts'
+import type { TicketStore } from '../polls/ticket-store.ts'
+import type { VoterCookie } from './voter-cookie.ts'
+import type { VoteCaster } from './cast-vote.ts'
+
+export interface AppOptions {
+  readonly probes: Probes
+  readonly polls: PollStore
+  readonly tallies: TallyReader
+  readonly ballotBox: BallotBox
+  readonly votes: VoteCaster
+  readonly tickets: TicketStore
+  readonly voters: VoterCookie
+  /** Points of a poll's history, one for each step of so many seconds; undefined if there is no such poll. */
+  readonly history: (slug: string, stepSeconds: number) => Promise<HistoryPoint[] | undefined>
+  readonly exportCsv: AdminApiOptions['exportCsv']
+  readonly createAdopted: AdminApiOptions['createAdopted']
+  readonly forget: AdminApiOptions['forget']
+  readonly gateways: AdminApiOptions['gateways']
+  readonly adminToken: string
+  readonly log: Log
+}
+
+const MAX_BODY_BYTES = 65_536
+/** As many votes as come together, with their cookies. */
+const MAX_BUNDLE_BYTES = 4_194_304
+
+export function createApp(options: AppOptions) {
+  const { probes, tallies, ballotBox, log } = options
+  const { votes } = options
+  const views = createPollViews(options)
+  const app = new OpenAPIHono<{ Variables: { requestId: string } }>({
+    defaultHook: (result) => (result.success ? undefined : badBody(result.error.issues)),
+  })
+
+  app.get('/live', (c) => answer(c, probes.live()))
+  app.get('/ready', (c) => answer(c, probes.ready()))
+  app.get('/health', (c) => answer(c, probes.health()))
+
+  app.use(requestId())
+  app.put(VOTE_BUNDLE_PATH, limitBody(MAX_BUNDLE_BYTES), async (c) => {
+    const bundle = VoteBundle.safeParse(await c.req.json().catch(() => undefined))
+    return bundle.success ? c.json(await votes.castAll(bundle.data)) : badBody(bundle.error.issues)
+  })
+  app.use(limitBody(MAX_BODY_BYTES))
+  app.use('/api/*', async (c, next) => {
+    const type = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+    if (hasBody(c) && type !== 'application/json') {
+      return problemResponse(
+        415,
+        'unsupported-media-type',
+        `Send application/json${type === undefined ? '' : `, not ${type.slice(0, 100)}`}.`,
+      )
+    }
+    await next()
+    return undefined
+  })
+  app.openapi(listPolls, async (c) => {
+    const snapshots = await tallies.readAll()
+    return c.json({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) }, 200, {
+      'cache-control': 'no-cache',
+    })
+  })
+
+  app.openapi(readPoll, async (c) => {
+    const { poll } = c.req.valid('param')
+    const ticket = c.req.valid('header')['livetally-ticket']
+    const outcome = await votes.identify(poll, { ...credentials(c), ticket })
+    const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(poll, outcome.voter) : undefined
+    const view = await views.read(poll, ballot?.option)
+    if (view === undefined) throw unknownPoll(poll)
+    if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
+    const { epoch, version } = view.tally
+    // a weak validator: the same view, whatever a proxy does to its encoding
+    const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
+    c.header('etag', etag)
+    c.header('cache-control', 'private, no-cache')
+    c.header('vary', 'cookie, livetally-ticket')
+    if (c.req.header('if-none-match') === etag) return c.body(null, 304)
+    return c.json(view, 200)
+  })
+
+  app.openapi(vote, async (c) => {
+    const { poll } = c.req.valid('param')
+    const { option } = c.req.valid('json')
+    const ticket = c.req.valid('header')['livetally-ticket']
+    return c.json(await votes.cast({ slug: poll, option, ...credentials(c), ticket }), 200)
+  })
+
+  app.openapi(readHistory, async (c) => {
+    const { poll } = c.req.valid('param')
+    const { step, seconds } = c.req.valid('query').step
+    const points = await options.history(poll, seconds)
+    if (points === undefined) throw unknownPoll(poll)
+    return c.json({ poll, step, points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })) }, 200)
+  })
+
+  mountAdminApi(app, { ...options, views })
+
+  app.openAPIRegistry.registerComponent('securitySchemes', 'adminToken', { type: 'http', scheme: 'bearer' })
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: { title: 'Livetally', version: '1', description: 'Votes in over HTTP. Tallies come out over the WebSocket at /ws.' },
+  })
+
+  app.notFound((c) => problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`))
+  app.onError((error, c) => answerToError(error, log, { requestId: c.var.requestId, method: c.req.method, path: c.req.path }))
+  return app
+}
+
+/** What identifies the sender of a request, a ticket aside. */
+function credentials(c: Context) {
+  return { cookie: c.req.header('cookie'), isSecure: isSecure(c) }
+}
+
+/** Whether the browser came to the edge over TLS. */
+function isSecure(c: Context): boolean {
+  return c.req.header('x-forwarded-proto') === 'https'
+}
+
+function limitBody(maxBytes: number): MiddlewareHandler {
+  const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${maxBytes} bytes at most.`)
+  const limitWhileReading = bodyLimit({ maxSize: maxBytes, onError: tooLarge })
+  return async (c, next) => {
+    // only without a length does one have to read to find out, which takes a whole Request of the web's
+    if (c.req.header('transfer-encoding') !== undefined) return await limitWhileReading(c, next)
+    return Number(c.req.header('content-length') ?? 0) > maxBytes ? tooLarge() : await next()
+  }
+}
+
+/** By its headers (RFC 9112 §6.3): a request object has a stream either way. */
+function hasBody(c: Context): boolean {
+  return c.req.header('transfer-encoding') !== undefined || Number(c.req.header('content-length') ?? 0) > 0
+}
+
+function answer(c: Context, { status, body }: ReturnType<Probes['live']>) {
+  return c.json(body, status, { 'cache-control': 'no-store' })
+}

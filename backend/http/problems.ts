@@ -1,0 +1,96 @@
+/** The problems the API answers with (RFC 9457). Handlers throw them, since their types promise what `/openapi.json` promises. */
+import { HTTPException } from 'hono/http-exception'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { problem, PROBLEM_CONTENT_TYPE, problemResponse, type Problem } from '../../shared/protocol/problem.ts'
+import type { CastOutcome } from '../ballots/cast-outcome.ts'
+
+/** Makes an answer that ends the request when it is thrown. */
+export function refusal(response: Response): HTTPException {
+  return new HTTPException(response.status as ContentfulStatusCode, { res: response })
+}
+
+export function unknownPoll(slug: string): HTTPException {
+  return refusal(unknownPollResponse(slug))
+}
+
+function unknownPollResponse(slug: string): Response {
+  return problemResponse(404, 'unknown-poll', `There is no poll "${slug}".`)
+}
+
+/** Names every field that is wrong, and what would be right. */
+export function badBody(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) {
+  const complaints = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
+  return problemResponse(400, 'bad-body', complaints.join('; ').slice(0, 1_000))
+}
+
+/** The refusal of a vote that was not accepted. */
+export function voteRefused(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: string, option: string): HTTPException {
+  return refusal(answerTo(outcome, slug, option))
+}
+
+function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: string, option: string): Response {
+  switch (outcome.kind) {
+    case 'unknown-poll':
+      return unknownPollResponse(slug)
+    case 'unknown-option':
+      return problemResponse(422, 'unknown-option', `The poll "${slug}" has no option "${option}".`)
+    case 'not-open':
+      return problemResponse(409, 'poll-not-open', `The poll "${slug}" is not open yet.`)
+    case 'closed':
+      return problemResponse(409, 'poll-closed', `The poll "${slug}" is closed.`)
+    case 'already-voted': {
+      const detail = `This voter has voted "${outcome.ballot}", and ballots of "${slug}" cannot be changed.`
+      return jsonProblem(problem(409, 'already-voted', detail, { ballot: { option: outcome.ballot } }))
+    }
+    case 'no-ticket':
+      return problemResponse(403, 'no-ticket', `The poll "${slug}" takes votes with a ticket only: use the link you were given.`)
+    case 'counted-elsewhere':
+      return problemResponse(
+        409,
+        'counted-elsewhere',
+        `The poll "${slug}" counts another program's table: its votes are cast there.`,
+      )
+    case 'overloaded':
+      return problemResponse(503, 'overloaded', 'More votes are waiting than can be held. Repeat this one in a moment.', {
+        'retry-after': String(Math.ceil(outcome.retryAfterMs / 1_000)),
+      })
+  }
+}
+
+/** The refusal of a voter without a cookie, or with one that was not signed here: the response sets a good one. */
+export function unknownVoter(kind: 'none' | 'forged', setCookie: string): HTTPException {
+  const headers = { 'set-cookie': setCookie }
+  return refusal(
+    kind === 'none'
+      ? problemResponse(401, 'no-voter', 'This response sets the voter cookie: repeat the request with it.', headers)
+      : problemResponse(
+          401,
+          'forged-voter',
+          'The voter cookie was not signed here. This response sets a good one: repeat the request with it.',
+          headers,
+        ),
+  )
+}
+
+/** The answer to what a handler or a middleware threw: its own, or a problem with its status and its challenge (RFC 9110 §11.6.1). */
+export function asProblem(error: HTTPException): Response {
+  // Hono's own middleware answers in plain text
+  if (error.res?.headers.get('content-type') === PROBLEM_CONTENT_TYPE) return error.res
+  const challenge = error.getResponse().headers.get('www-authenticate')
+  const headers: Record<string, string> = challenge === null ? {} : { 'www-authenticate': challenge }
+  if (error.status === 401)
+    return problemResponse(401, 'not-allowed', 'This needs the header "Authorization: Bearer …" with the admin token.', headers)
+  if (error.status === 400)
+    return problemResponse(
+      400,
+      challenge === null ? 'bad-body' : 'bad-request',
+      error.message || 'The Authorization header is malformed.',
+      headers,
+    )
+  return problemResponse(error.status, 'bad-request', error.message, headers)
+}
+
+function jsonProblem(body: Problem): Response {
+  const headers = { 'content-type': PROBLEM_CONTENT_TYPE, 'cache-control': 'no-store' }
+  return new Response(JSON.stringify(body), { status: body.status, headers })
+}

@@ -1,0 +1,71 @@
+/** The routes of the API as OpenAPI describes them. */
+import { createRoute } from '@hono/zod-openapi'
+import {
+  History,
+  HistoryQuery,
+  json,
+  jsonBody,
+  PollList,
+  PollParams,
+  problems,
+  Receipt,
+  PollView,
+  TicketHeader,
+  VoteBody,
+} from './schemas.ts'
+
+export const wrongBody = {
+  400: 'The body is not JSON or not of this shape.',
+  413: 'The body is too large.',
+  415: 'The body is not application/json.',
+} as const
+export const busy = { 503: 'Try again after `Retry-After` seconds; nothing was changed.' } as const
+
+export const listPolls = createRoute({
+  method: 'get',
+  path: '/api/polls',
+  summary: 'All polls with their totals',
+  responses: { 200: json(PollList, 'Oldest first.'), ...problems(busy) },
+})
+
+export const readPoll = createRoute({
+  method: 'get',
+  path: '/api/polls/{poll}',
+  summary: 'A poll, its tally, and the ballot of this browser',
+  description: 'Gives a browser that has none its voter cookie. Carries an ETag.',
+  request: { params: PollParams, headers: TicketHeader },
+  responses: {
+    200: json(PollView, 'The poll.'),
+    304: { description: 'As you know it.' },
+    ...problems({ 404: 'No such poll.', ...busy }),
+  },
+})
+
+export const vote = createRoute({
+  method: 'put',
+  path: '/api/polls/{poll}/vote',
+  summary: 'Cast or change the ballot of this browser',
+  description: 'Answered only after the ballot is committed. Repeating it is safe: one voter has one ballot.',
+  request: { params: PollParams, headers: TicketHeader, body: jsonBody(VoteBody) },
+  responses: {
+    200: json(Receipt, 'The ballot stands.'),
+    ...problems({
+      ...wrongBody,
+      403: 'The poll takes votes with a ticket, and this is none.',
+      401: 'No voter cookie, or a forged one; this response sets a good one: repeat the request with it.',
+      404: 'No such poll.',
+      409: 'The poll is closed or not open yet, or ballots may not be changed.',
+      422: 'The poll has no such option.',
+      ...busy,
+    }),
+  },
+})
+
+export const readHistory = createRoute({
+  method: 'get',
+  path: '/api/polls/{poll}/history',
+  summary: 'How the poll got where it is',
+  description: 'The counts at the end of each step of time in which they changed, oldest first, the latest thousand.',
+  request: { params: PollParams, query: HistoryQuery },
+  responses: { 200: json(History, 'The points.'), ...problems({ 400: 'No such step.', 404: 'No such poll.', ...busy }) },
+})

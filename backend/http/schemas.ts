@@ -1,0 +1,113 @@
+/** What goes in and out of the API, checked at run time and shown in `/openapi.json`. */
+import { z } from '@hono/zod-openapi'
+import { OptionId, PollFrame, PollSlug, PollOption, TallyFrame } from '../../shared/protocol/frames.ts'
+import { Problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
+
+export const PollParams = z.object({ poll: PollSlug })
+
+const Options = z
+  .array(PollOption)
+  .min(2, 'a poll has at least two options')
+  .max(50, 'a poll has 50 options at most')
+  .refine((options) => new Set(options.map((option) => option.id)).size === options.length, 'option ids must differ')
+const Question = z.string().trim().min(1).max(500)
+const Time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
+
+const schedule = {
+  opensAt: Time.nullable().optional(),
+  closesAt: Time.nullable().optional(),
+}
+const Visibility = z.enum(['live', 'after-vote', 'after-close'])
+const Policy = z.enum(['cookie', 'ticket'])
+const rules = { changeAllowed: z.boolean().optional(), visibility: Visibility.optional() }
+const SqlName = z.string().min(1).max(200)
+
+/** A table that another program writes, counted in place of ballots. */
+const Source = z.strictObject({ table: SqlName, optionColumn: SqlName })
+
+export const NewPollBody = z
+  .strictObject({
+    poll: PollSlug,
+    question: Question,
+    options: Options,
+    ...schedule,
+    ...rules,
+    policy: Policy.optional(),
+    source: Source.optional(),
+  })
+  .openapi('NewPoll', {
+    example: {
+      poll: 'cats-or-dogs',
+      question: 'Cats or dogs?',
+      options: [
+        { id: 'cats', label: 'Cats' },
+        { id: 'dogs', label: 'Dogs' },
+      ],
+    },
+  })
+
+export const PollEditBody = z
+  .strictObject({
+    question: Question.optional(),
+    options: Options.optional(),
+    state: z.enum(['open', 'closed']).optional(),
+    ...schedule,
+    ...rules,
+  })
+  .refine((edit) => Object.keys(edit).length > 0, 'name at least one field to change')
+  .openapi('PollEdit', { example: { state: 'closed' } })
+
+export const VoteBody = z.strictObject({ option: OptionId }).openapi('Vote', { example: { option: 'cats' } })
+
+export const Ballot = z.object({ option: OptionId }).openapi('Ballot')
+export const Settings = z.object({ changeAllowed: z.boolean(), visibility: Visibility, policy: Policy }).openapi('Settings')
+export const PollView = z
+  .object({ poll: PollFrame, tally: TallyFrame, ballot: Ballot.nullable(), settings: Settings })
+  .openapi('PollView')
+/** A one-time ticket, in place of the voter cookie. */
+export const TicketHeader = z.object({ 'livetally-ticket': z.string().max(200).optional() })
+export const TicketsBody = z.strictObject({ count: z.int().min(1).max(100_000) }).openapi('Tickets', { example: { count: 100 } })
+
+const STEP_SECONDS = { '1s': 1, '10s': 10, '1m': 60, '10m': 600, '1h': 3_600 } as const
+export const HistoryQuery = z.object({
+  step: z
+    .enum(['1s', '10s', '1m', '10m', '1h'])
+    .default('10s')
+    .transform((step) => ({ step, seconds: STEP_SECONDS[step] })),
+})
+export const History = z
+  .object({
+    poll: PollSlug,
+    step: z.string(),
+    points: z.array(z.object({ at: z.string(), counts: z.record(z.string(), z.int()).optional(), total: z.int() })),
+  })
+  .openapi('History')
+export const Gateways = z
+  .object({ gateways: z.array(z.object({ id: z.string(), phase: z.string(), sockets: z.int() })) })
+  .openapi('Gateways')
+export const PollList = z.object({ polls: z.array(PollFrame.extend({ total: z.int() })) }).openapi('PollList')
+export const Receipt = z.object({ poll: PollSlug, option: OptionId }).openapi('Receipt')
+
+/** The response entry of a route for each problem it may answer with. */
+export function problems<const Status extends number>(descriptions: Readonly<Record<Status, string>>) {
+  const entries = Object.entries<string>(descriptions).map(([status, description]) => [
+    status,
+    { description, content: { [PROBLEM_CONTENT_TYPE]: { schema: Problem } } },
+  ])
+  return Object.fromEntries(entries) as Record<
+    Status,
+    { description: string; content: { [PROBLEM_CONTENT_TYPE]: { schema: typeof Problem } } }
+  >
+}
+
+export function json<Schema extends z.ZodType>(schema: Schema, description: string) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+export function csv(description: string) {
+  return { description, content: { 'text/csv': { schema: z.string() } } }
+}
+
+export function jsonBody<Schema extends z.ZodType>(schema: Schema) {
+  return { required: true, content: { 'application/json': { schema } } }
+}

@@ -1,0 +1,118 @@
+/** What polls ask: reading and changing their definitions. Counts come from the tally store. */
+import type { PollOption, PollState } from '../../shared/protocol/frames.ts'
+import type { Database } from '../database/database.ts'
+import { asc, eq, sql } from '../database/drizzle.ts'
+import { ballots, polls } from '../database/schema.ts'
+import type { Policy, Poll, Visibility } from './poll.ts'
+
+export interface NewPoll {
+  readonly slug: string
+  readonly question: string
+  readonly options: readonly PollOption[]
+  /** Opens by itself then; until then the poll is scheduled. Null or absent: open at once. */
+  readonly opensAt?: Date | null
+  readonly closesAt?: Date | null
+  readonly changeAllowed?: boolean
+  readonly visibility?: Visibility
+  readonly policy?: Policy
+}
+
+/** What may be changed; absent fields stay. Closing sets `closesAt` to now; reopening forgets one that has passed. */
+export interface PollEdit {
+  readonly question?: string
+  /** Votes for an option that is left out stay in the database, uncounted, and count again if the option comes back. */
+  readonly options?: readonly PollOption[]
+  readonly state?: PollState
+  readonly opensAt?: Date | null
+  readonly closesAt?: Date | null
+  readonly changeAllowed?: boolean
+  readonly visibility?: Visibility
+}
+
+export type CreateOutcome = { readonly kind: 'created'; readonly poll: Poll } | { readonly kind: 'slug-taken' }
+export type EditOutcome = { readonly kind: 'edited'; readonly poll: Poll } | { readonly kind: 'unknown-poll' }
+
+export interface PollStore {
+  /** All polls, oldest first. */
+  list(): Promise<Poll[]>
+  get(slug: string): Promise<Poll | undefined>
+  create(poll: NewPoll): Promise<CreateOutcome>
+  edit(slug: string, edit: PollEdit): Promise<EditOutcome>
+  /** Removes every ballot and starts a new epoch. A poll that counts another program's table keeps its counts. */
+  reset(slug: string): Promise<EditOutcome>
+  /** Removes the poll with its ballots. False when there was none. */
+  remove(slug: string): Promise<boolean>
+  /** Opens and closes what is due by the database's clock. Any replica may, at any time; cheap when nothing is due. */
+  advance(): Promise<void>
+}
+
+export function createPollStore(database: Database): PollStore {
+  const { orm } = database
+  return {
+    list: async () => await orm.select(COLUMNS).from(polls).orderBy(asc(polls.id)),
+    get: async (slug) => (await orm.select(COLUMNS).from(polls).where(eq(polls.slug, slug)))[0],
+    create: async ({ options, ...rest }) => {
+      const [poll] = await orm
+        .insert(polls)
+        .values({ ...rest, options: [...options] })
+        .onConflictDoNothing({ target: polls.slug })
+        .returning(COLUMNS)
+      return poll === undefined ? { kind: 'slug-taken' } : { kind: 'created', poll }
+    },
+    edit: async (slug, { options, ...rest }) => {
+      const changes = { ...rest, ...(options === undefined ? {} : { options: [...options] }) }
+      // an UPDATE needs at least one column; this one changes nothing
+      const [poll] = await orm
+        .update(polls)
+        .set(Object.keys(changes).length === 0 ? { slug } : changes)
+        .where(eq(polls.slug, slug))
+        .returning(COLUMNS)
+      return poll === undefined ? { kind: 'unknown-poll' } : { kind: 'edited', poll }
+    },
+    reset: async (slug) =>
+      await database.withTransaction(async (transaction) => {
+        // the poll's row first: batches hold it while they write, so no ballot can slip in between
+        const [poll] = await transaction.orm
+          .update(polls)
+          .set({ epoch: sql`${polls.epoch} + 1` })
+          .where(eq(polls.slug, slug))
+          .returning(COLUMNS)
+        if (poll === undefined) return { kind: 'unknown-poll' }
+        await transaction.orm.delete(ballots).where(eq(ballots.pollId, poll.id))
+        return { kind: 'edited', poll }
+      }),
+    remove: async (slug) => (await orm.delete(polls).where(eq(polls.slug, slug)).returning({ id: polls.id })).length > 0,
+    advance: async () => {
+      await database.query(ADVANCE)
+    },
+  }
+}
+
+const COLUMNS = {
+  id: polls.id,
+  slug: polls.slug,
+  question: polls.question,
+  options: polls.options,
+  state: polls.state,
+  opensAt: polls.opensAt,
+  closesAt: polls.closesAt,
+  changeAllowed: polls.changeAllowed,
+  visibility: polls.visibility,
+  policy: polls.policy,
+  source: polls.source,
+  epoch: polls.epoch,
+  revision: polls.revision,
+  createdAt: polls.createdAt,
+  updatedAt: polls.updatedAt,
+}
+
+const ADVANCE = {
+  name: 'advance',
+  text: `
+UPDATE livetally.polls SET state = CASE WHEN closes_at <= now() THEN 'closed' ELSE 'open' END
+WHERE id IN (
+  SELECT id FROM livetally.polls
+  WHERE state = 'scheduled' AND opens_at IS NOT NULL AND opens_at <= now()
+     OR state <> 'closed' AND closes_at IS NOT NULL AND closes_at <= now()
+  ORDER BY id FOR NO KEY UPDATE)`,
+}

@@ -1,0 +1,49 @@
+/** A poll: what it asks, its rules, and what everyone may see of it. */
+import type { PollFrame, PollOption, PollState } from '../../shared/protocol/frames.ts'
+import type { PollSource } from '../database/schema.ts'
+
+export type Visibility = 'live' | 'after-vote' | 'after-close'
+export type Policy = 'cookie' | 'ticket'
+
+export interface Poll {
+  readonly id: number
+  /** Its name in URLs and on the bus; it never changes. */
+  readonly slug: string
+  readonly question: string
+  readonly options: readonly PollOption[]
+  readonly state: PollState
+  readonly opensAt: Date | null
+  readonly closesAt: Date | null
+  /** Whether a voter may change the ballot. */
+  readonly changeAllowed: boolean
+  readonly visibility: Visibility
+  readonly policy: Policy
+  /** The foreign table it counts in place of ballots, if any. */
+  readonly source: PollSource | null
+  readonly epoch: number
+  readonly revision: number
+  readonly createdAt: Date
+  readonly updatedAt: Date
+}
+
+/** The part of a poll that everyone may see. */
+export function pollFrame(
+  poll: Pick<Poll, 'slug' | 'question' | 'options' | 'state' | 'visibility' | 'opensAt' | 'closesAt'>,
+): PollFrame {
+  return {
+    type: 'poll',
+    poll: poll.slug,
+    question: poll.question,
+    // rebuilt so that the same poll is always the same bytes, whatever order the fields came in
+    options: poll.options.map(({ id, label, color }) => (color === undefined ? { id, label } : { id, label, color })),
+    state: poll.state,
+    resultsVisible: resultsVisible(poll),
+    opensAt: poll.opensAt?.toISOString() ?? null,
+    closesAt: poll.closesAt?.toISOString() ?? null,
+  }
+}
+
+/** Whether everyone may see the counts. `after-vote` shows them earlier to who has voted, and to nobody else. */
+export function resultsVisible(poll: { readonly visibility: Visibility; readonly state: PollState }): boolean {
+  return poll.visibility === 'live' || poll.state === 'closed'
+}

@@ -1,0 +1,76 @@
+/** The history of a poll: its counts at the end of each step of time, from samples the pollers write into the database. */
+import type { Database, Queryable } from '../database/database.ts'
+import { resultsVisible } from '../polls/poll.ts'
+import { countedPoll } from './tally-queries.ts'
+import { type Counter, type TalliedPoll, countsOf } from './tally.ts'
+
+export interface HistoryPoint {
+  /** When the step began, ISO 8601. */
+  readonly at: string
+  readonly epoch: number
+  readonly version: number
+  /** Absent while the results are hidden. */
+  readonly counts?: Readonly<Record<string, number>>
+  readonly total: number
+}
+
+/** Points of a poll's history at most, the latest ones. */
+const MAX_POINTS = 1_000
+
+/** The last counts within each step in which the poll changed, oldest first; undefined if there is no such poll. */
+export async function readHistory(database: Database, slug: string, stepSeconds: number): Promise<HistoryPoint[] | undefined> {
+  const counted = await countedPoll(database, slug)
+  if (counted === undefined) return undefined
+  const { poll } = counted
+  const rows = await database.query<SampleRow>(HISTORY, [poll.id, stepSeconds, MAX_POINTS])
+  const visible = resultsVisible(poll)
+  return rows.toReversed().map(({ at, epoch, version, counts }) => {
+    const offered = Object.fromEntries(poll.options.map(({ id }) => [id, counts[id] ?? 0]))
+    return {
+      at: at.toISOString(),
+      epoch,
+      version: Number(version),
+      ...(visible ? { counts: offered } : {}),
+      total: Object.values(offered).reduce((sum, n) => sum + n, 0),
+    }
+  })
+}
+
+/** Records the counts of polls as of now. Replicas that record the same second agree on the later version. */
+export async function recordHistory(
+  connection: Queryable,
+  changed: readonly { readonly poll: TalliedPoll; readonly counters: Iterable<Counter>; readonly version: number }[],
+): Promise<void> {
+  if (changed.length === 0) return
+  const samples = changed.map(({ poll, counters, version }) => [poll.id, poll.epoch, version, countsOf(counters)])
+  await connection.query(RECORD, [JSON.stringify(samples)])
+}
+
+interface SampleRow {
+  readonly at: Date
+  readonly epoch: number
+  readonly version: string
+  readonly counts: Readonly<Record<string, number>>
+}
+
+const HISTORY = {
+  name: 'history',
+  text: `
+SELECT at, epoch, version, counts FROM (
+  SELECT DISTINCT ON (step) step AS at, epoch, version, counts
+  FROM (
+    SELECT date_bin(make_interval(secs => $2::float8), at, 'epoch') AS step, at AS sampled_at, epoch, version, counts
+    FROM livetally.history WHERE poll_id = $1
+  ) sample ORDER BY step DESC, sampled_at DESC LIMIT $3
+) latest ORDER BY at DESC`,
+}
+
+const RECORD = {
+  name: 'record history',
+  text: `
+INSERT INTO livetally.history AS h (poll_id, at, epoch, version, counts)
+SELECT (s -> 0)::integer, date_trunc('second', now()), (s -> 1)::integer, (s -> 2)::bigint, s -> 3 FROM jsonb_array_elements($1::jsonb) s
+ORDER BY 1
+ON CONFLICT (poll_id, at) DO UPDATE SET epoch = excluded.epoch, version = excluded.version, counts = excluded.counts
+WHERE (h.epoch, h.version) < (excluded.epoch, excluded.version)`,
+}

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
+import type { Snapshot } from '../../shared/protocol/frames.ts'
+import { createTestLog } from '../../e2e/support/databases-under-test.ts'
+import { type PollerOptions, createPoller } from './poller.ts'
+
+const snapshot = (poll: string, version: number): Snapshot => ({
+  poll: { type: 'poll', poll, question: '?', options: [], state: 'open', resultsVisible: true, opensAt: null, closesAt: null },
+  tally: { type: 'tally', poll, epoch: 1, version, counts: {}, total: version, at: new Date(version).toISOString() },
+})
+
+/** A database that holds one version per poll, and a bus that writes down what it is offered and when. */
+function createScene() {
+  const standing = new Map<string, number>()
+  const unread = new Set<string>()
+  const offered: { poll: string; version: number; at: number }[] = []
+  let heard: (() => void) | undefined
+  const store = {
+    reads: 0,
+    fault: undefined as Error | undefined,
+    readChanges: async () => {
+      store.reads++
+      if (store.fault !== undefined) throw store.fault
+      const changed = [...unread].map((poll) => snapshot(poll, standing.get(poll) ?? 0))
+      unread.clear()
+      return changed
+    },
+    known: () => [...standing].map(([poll, version]) => snapshot(poll, version)),
+  }
+  const bus = {
+    fault: undefined as Error | undefined,
+    remembers: true,
+    beats: [] as number[],
+    admit: async ({ tally }: Snapshot) => {
+      if (bus.fault !== undefined) throw bus.fault
+      offered.push({ poll: tally.poll, version: tally.version, at: Date.now() })
+      heard?.()
+      return true
+    },
+    heartbeat: async (at: number) => {
+      if (bus.fault !== undefined) throw bus.fault
+      bus.beats.push(at)
+      heard?.()
+      const remembered = bus.remembers
+      bus.remembers = true
+      return remembered
+    },
+  }
+  return {
+    store,
+    bus,
+    offered,
+    log: createTestLog(),
+    change: (poll: string) => {
+      standing.set(poll, (standing.get(poll) ?? 0) + 1)
+      unread.add(poll)
+    },
+    versions: (poll: string) => offered.filter((offer) => offer.poll === poll).map((offer) => offer.version),
+    /** Resolves when the condition holds, looking whenever the bus is spoken to. */
+    until: async (condition: () => boolean) => {
+      while (!condition()) await new Promise<void>((resolve) => (heard = resolve))
+    },
+  }
+}
+
+type Scene = ReturnType<typeof createScene>
+
+async function running(
+  scene: Scene,
+  work: (poller: ReturnType<typeof createPoller>) => Promise<void>,
+  options: Partial<PollerOptions> = {},
+) {
+  const poller = createPoller({ ...scene, now: Date.now, ...options })
+  const stop = new AbortController()
+  const run = poller.run(stop.signal)
+  try {
+    await work(poller)
+  } finally {
+    stop.abort()
+    await run
+  }
+}
+
+describe('the poller', { timeout: 10_000 }, () => {
+  test('offers what changed once, and idle polls never', async () => {
+    const scene = createScene()
+    scene.change('quiet')
+    await running(scene, async () => {
+      await scene.until(() => scene.offered.length === 1)
+      scene.change('busy')
+      await scene.until(() => scene.offered.length === 2)
+    })
+    assert.deepEqual(
+      scene.offered.map(({ poll, version }) => [poll, version]),
+      [
+        ['quiet', 1],
+        ['busy', 1],
+      ],
+    )
+  })
+
+  test('reads at once when woken, without waiting for the interval', async () => {
+    const scene = createScene()
+    await running(
+      scene,
+      async (poller) => {
+        await scene.until(() => scene.bus.beats.length > 0)
+        scene.change('busy')
+        const startedAt = Date.now()
+        poller.wake()
+        await scene.until(() => scene.offered.length === 1)
+        assert.ok(Date.now() - startedAt < 5_000)
+      },
+      { intervalMs: 60_000 },
+    )
+  })
+
+  test('publishes a poll that changes all the time 20 times a second, the first and the last state included', async () => {
+    const scene = createScene()
+    await running(scene, async (poller) => {
+      scene.change('busy')
+      poller.wake()
+      await scene.until(() => scene.offered.length === 1)
+      const startedAt = Date.now()
+      while (Date.now() - startedAt < 600) {
+        scene.change('busy')
+        poller.wake()
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      }
+      const last = scene.store.known()[0]?.tally.version ?? 0
+      await scene.until(() => scene.versions('busy').at(-1) === last)
+    })
+    const [first] = scene.offered
+    const lasting = (scene.offered.at(-1)?.at ?? 0) - (first?.at ?? 0)
+    assert.ok(scene.offered.length <= lasting / 50 + 2, `${scene.offered.length} publications in ${lasting} ms`)
+    assert.ok(scene.offered.length > 5)
+    assert.equal(first?.version, 1)
+    for (const [i, { at }] of scene.offered.entries()) {
+      // the last one may be the final publication of a poller that stops
+      const before = scene.offered[i - 1]
+      if (before !== undefined && i < scene.offered.length - 1) assert.ok(at - before.at >= 49, `${at - before.at} ms apart`)
+    }
+  })
+
+  test('reads and publishes once more when it is told to stop', async () => {
+    const scene = createScene()
+    await running(
+      scene,
+      async () => {
+        await scene.until(() => scene.bus.beats.length > 0)
+        scene.change('busy')
+      },
+      { intervalMs: 60_000 },
+    )
+    assert.deepEqual(scene.versions('busy'), [1])
+  })
+
+  test('fills a bus that has forgotten everything', async () => {
+    const scene = createScene()
+    scene.change('one')
+    scene.change('two')
+    await running(scene, async () => {
+      await scene.until(() => scene.offered.length === 2)
+      scene.bus.remembers = false
+      await scene.until(() => scene.offered.length === 4)
+    })
+    assert.deepEqual(
+      [scene.versions('one'), scene.versions('two')],
+      [
+        [1, 1],
+        [1, 1],
+      ],
+    )
+  })
+
+  test('speaks of an outage of the bus once, and publishes the newest state after it', async () => {
+    const scene = createScene()
+    await running(scene, async () => {
+      await scene.until(() => scene.bus.beats.length > 0)
+      scene.bus.fault = new Error('no route')
+      for (let i = 0; i < 5; i++) {
+        scene.change('busy')
+        const { reads } = scene.store
+        while (scene.store.reads < reads + 2) await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      scene.bus.fault = undefined
+      await scene.until(() => scene.offered.length > 0)
+    })
+    assert.deepEqual(scene.versions('busy'), [5])
+    assert.deepEqual(scene.log.lines, ['tallies cannot be published', 'tallies are published again'])
+  })
+
+  test('neither beats nor fails while the database is away, says so once, and goes on after it', async () => {
+    const scene = createScene()
+    scene.store.fault = new Error('connection refused')
+    await running(scene, async (poller) => {
+      while (scene.store.reads < 3) {
+        poller.wake()
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      assert.deepEqual([poller.health.ok, poller.health.at], [false, undefined])
+      assert.match(poller.health.error ?? '', /refused/)
+      assert.deepEqual(scene.bus.beats, [])
+      scene.change('busy')
+      scene.store.fault = undefined
+      await scene.until(() => scene.offered.length === 1)
+      assert.ok(poller.health.ok)
+    })
+    assert.deepEqual(scene.log.lines, ['the database cannot be read', 'the database can be read again'])
+  })
+
+  test('makes two replicas publish each version once', async () => {
+    const scenes = [createScene(), createScene()]
+    const bus = createMemoryBus({ now: Date.now })
+    const published: number[] = []
+    await bus.subscribe('busy', ({ tally }) => published.push(tally.version))
+    const [one, two] = scenes
+    assert.ok(one !== undefined && two !== undefined)
+    await running(
+      one,
+      async (first) => {
+        await running(
+          two,
+          async (second) => {
+            for (let version = 1; version <= 4; version++) {
+              for (const scene of scenes) scene.change('busy')
+              first.wake()
+              second.wake()
+              while (published.length < version) await new Promise((resolve) => setTimeout(resolve, 5))
+            }
+          },
+          { bus },
+        )
+      },
+      { bus },
+    )
+    assert.deepEqual(published, [1, 2, 3, 4])
+  })
+})

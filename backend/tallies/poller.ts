@@ -1,0 +1,158 @@
+/** Committed rows into tallies: read what changed, offer it to the bus, over and over. */
+import type { TallyBus } from '../../shared/bus/tally-bus.ts'
+import type { Snapshot } from '../../shared/protocol/frames.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import { createRetryGuard } from '../../shared/lifecycle/retry-guard.ts'
+import type { TallyReader } from './tally-reader.ts'
+
+export interface PollerHealth {
+  readonly ok: boolean
+  /** When the database was last read, ms since the epoch; undefined before the first time. */
+  readonly at: number | undefined
+  readonly error?: string
+}
+
+export interface Poller {
+  /** Something was committed: read now rather than at the next interval. */
+  wake(): void
+  /** Works until the signal aborts, then reads and publishes once more. Never rejects. */
+  run(signal: AbortSignal): Promise<void>
+  readonly health: PollerHealth
+}
+
+export interface PollerOptions {
+  readonly store: Pick<TallyReader, 'readChanges' | 'known'> & Partial<Pick<TallyReader, 'recordHistory'>>
+  readonly bus: Pick<TallyBus, 'admit' | 'heartbeat'>
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Opens and closes polls whose time has come; called four times a second. */
+  readonly advance?: () => Promise<void>
+  /** Between reads when nobody wakes us: how late another program's votes are seen. Default 50. */
+  readonly intervalMs?: number
+  /** Publications of one poll at most. Default 20. */
+  readonly maxPerSecond?: number
+}
+
+const ADVANCE_MS = 250
+const HEARTBEAT_MS = 1_000
+const RECORD_MS = 1_000
+/** Between reads at least, however often we are woken. */
+const READ_GAP_MS = 5
+/** Snapshots offered to the bus at a time, when all of them have to be. */
+const ADMIT_AT_ONCE = 100
+
+export function createPoller(options: PollerOptions): Poller {
+  const { store, bus, now, log } = options
+  const intervalMs = options.intervalMs ?? 50
+  const spacingMs = 1_000 / (options.maxPerSecond ?? 20)
+  const database = createRetryGuard(log, now, 'the database cannot be read', 'the database can be read again')
+  const publishing = createRetryGuard(log, now, 'tallies cannot be published', 'tallies are published again')
+  /** Read, not yet published: the newest of each poll. */
+  const pending = new Map<string, Snapshot>()
+  /** When a poll was last offered; forgotten once it may be offered again. */
+  const offeredAt = new Map<string, number>()
+  let lastReadAt: number | undefined
+  let nextReadAt = 0
+  let nextAdvanceAt = 0
+  let nextHeartbeatAt = 0
+  let nextRecordAt = 0
+  /** Somebody woke us since the last read began. */
+  let wanted = false
+  let endPause: (() => void) | undefined
+
+  const read = async () => {
+    wanted = false
+    await database.guard(async () => {
+      const at = now()
+      if (options.advance !== undefined && at >= nextAdvanceAt) {
+        nextAdvanceAt = at + ADVANCE_MS
+        await options.advance()
+      }
+      for (const snapshot of await store.readChanges()) pending.set(snapshot.tally.poll, snapshot)
+      lastReadAt = at
+      if (at >= nextRecordAt) {
+        nextRecordAt = at + RECORD_MS
+        await store.recordHistory?.()
+      }
+    })
+    nextReadAt = Math.max((lastReadAt ?? 0) + (wanted ? READ_GAP_MS : intervalMs), database.retryAt)
+  }
+
+  const offer = async (batch: readonly (readonly [string, Snapshot])[]) => {
+    const offered = await Promise.allSettled(
+      batch.map(async ([poll, snapshot]) => {
+        offeredAt.set(poll, now())
+        await bus.admit(snapshot)
+        pending.delete(poll)
+      }),
+    )
+    const failed = offered.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  const publish = async (due: (poll: string) => boolean) => {
+    await publishing.guard(async () => {
+      if (now() >= nextHeartbeatAt && lastReadAt !== undefined && database.error === undefined) {
+        if (!(await bus.heartbeat(lastReadAt))) {
+          // the bus has forgotten: give it everything, save what is newer and waiting anyway
+          for (const snapshot of store.known()) {
+            if (!pending.has(snapshot.tally.poll)) pending.set(snapshot.tally.poll, snapshot)
+          }
+        }
+        nextHeartbeatAt = now() + HEARTBEAT_MS
+      }
+      for (const [poll, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(poll)
+      const batch = [...pending].filter(([poll]) => due(poll))
+      for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
+    })
+  }
+
+  /** When there is something to do next, if nobody wakes us. */
+  const nextAt = () => {
+    let at = nextReadAt
+    if (pending.size === 0) return at
+    if (publishing.error !== undefined) return Math.min(at, publishing.retryAt)
+    for (const poll of pending.keys()) at = Math.min(at, (offeredAt.get(poll) ?? 0) + spacingMs)
+    return at
+  }
+
+  const pause = async (ms: number, signal: AbortSignal) => {
+    if (ms <= 0 || signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      endPause = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      signal.addEventListener('abort', endPause, { once: true })
+    }).finally(() => {
+      if (endPause !== undefined) signal.removeEventListener('abort', endPause)
+      endPause = undefined
+    })
+  }
+
+  return {
+    wake: () => {
+      wanted = true
+      // in an outage the database decides when it is asked again
+      if (database.error !== undefined) return
+      nextReadAt = Math.min(nextReadAt, (lastReadAt ?? 0) + READ_GAP_MS)
+      endPause?.()
+    },
+    run: async (signal) => {
+      while (!signal.aborted) {
+        if (now() >= nextReadAt) await read()
+        if (now() >= publishing.retryAt) await publish((poll) => !offeredAt.has(poll))
+        await pause(nextAt() - now(), signal)
+      }
+      nextRecordAt = 0
+      await read()
+      await publish(() => true)
+    },
+    get health() {
+      const { error } = database
+      return { ok: error === undefined && lastReadAt !== undefined, at: lastReadAt, ...(error === undefined ? {} : { error }) }
+    },
+  }
+}

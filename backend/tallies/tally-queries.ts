@@ -1,0 +1,48 @@
+/** Polls with their counters, as SQL and as the rows it yields. */
+import type { Queryable } from '../database/database.ts'
+import type { Count, Counter, TalliedPoll } from './tally.ts'
+
+/** A poll and what was counted for it, of one database snapshot. */
+export interface CountedPoll<C extends Count = Count> {
+  readonly poll: TalliedPoll
+  readonly counters: readonly C[]
+}
+
+/** With one count for each option. */
+export async function countedPoll(connection: Queryable, slug: string): Promise<CountedPoll | undefined> {
+  return (await connection.query<CountedPoll>(POLL_BY_SLUG, [slug]))[0]
+}
+
+/** With every counter. */
+export async function countedPolls(connection: Queryable, ids: Iterable<number>): Promise<CountedPoll<Counter>[]> {
+  return await connection.query<CountedPoll<Counter>>(POLLS_BY_ID, [`{${[...ids].join()}}`])
+}
+
+/** With one count for each option. */
+export async function allCountedPolls(connection: Queryable): Promise<CountedPoll[]> {
+  return await connection.query<CountedPoll>(ALL_POLLS)
+}
+
+/** A poll's row as JSON: `TalliedPoll`. */
+export const POLL_JSON = `json_build_object('id', p.id, 'slug', p.slug, 'question', p.question, 'options', p.options, 'state', p.state,
+  'visibility', p.visibility, 'opensAt', p.opens_at, 'closesAt', p.closes_at, 'epoch', p.epoch, 'revision', p.revision,
+  'updatedAt', p.updated_at, 'source', p.source)`
+
+/** A timestamp in ms since the epoch. */
+export const msOf = (timestamp: string) => `floor(extract(epoch FROM ${timestamp}) * 1000)::bigint`
+
+// added up here, what is sent and parsed does not grow with the number of writers
+const COUNTS = `
+SELECT c.option, sum(c.n) AS n, sum(c.ver) AS ver, ${msOf('max(c.changed_at)')} AS "changedAt"
+FROM livetally.counters c WHERE c.poll_id = p.id GROUP BY c.option`
+
+const COUNTERS = `
+SELECT c.option, c.slot, c.n, c.ver, ${msOf('c.changed_at')} AS "changedAt" FROM livetally.counters c WHERE c.poll_id = p.id`
+
+const pollsWith = (counters: string, condition: string) => `
+SELECT ${POLL_JSON} AS poll, coalesce((SELECT json_agg(counter) FROM (${counters}) counter), '[]') AS counters
+FROM livetally.polls p WHERE ${condition} ORDER BY p.id`
+
+const POLLS_BY_ID = { name: 'polls by id', text: pollsWith(COUNTERS, 'p.id = ANY ($1::integer[])') }
+const POLL_BY_SLUG = { name: 'poll by slug', text: pollsWith(COUNTS, 'p.slug = $1') }
+const ALL_POLLS = { name: 'all polls', text: pollsWith(COUNTS, 'true') }

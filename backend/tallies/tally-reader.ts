@@ -1,0 +1,222 @@
+/** Tallies out of the database: whole, or only what changed since the last look (docs/adr/0011). */
+import type { Snapshot } from '../../shared/protocol/frames.ts'
+import type { Database, Session } from '../database/database.ts'
+import { recordHistory } from './history.ts'
+import { noteIdentity } from '../database/identity.ts'
+import { POLL_JSON, allCountedPolls, msOf, countedPoll, countedPolls } from './tally-queries.ts'
+import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
+
+export interface TallyReader {
+  /**
+   * What changed since the last call: everything at first, and again after the connection was lost. Costs nothing for polls that
+   * did not change and depends on no number of ballots. One call at a time.
+   */
+  readChanges(): Promise<Snapshot[]>
+  /** Every poll as of the last `readChanges`, from memory. */
+  known(): Snapshot[]
+  /** Notes what the polls that changed since the last call stand at, for their history. */
+  recordHistory(): Promise<void>
+  /** One poll, fresh from the database. `revealed`: for somebody who has voted, to whom `after-vote` shows the counts. */
+  read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
+  /** All polls, fresh from the database. */
+  readAll(): Promise<Snapshot[]>
+  close(): Promise<void>
+}
+
+/**
+ * Server settings of the reader. Planning afresh costs thrice what reading one change does, so it is done once; but a plan made
+ * without knowing the cursor takes a third of each table to be new. Only bitmaps are left to it, and those only the index on the
+ * transaction id can make.
+ */
+const ONE_PLAN = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', enable_indexscan: 'off', jit: 'off' }
+
+interface KnownPoll {
+  poll: TalliedPoll
+  /** By option and slot. */
+  readonly counters: Map<string, Counter>
+  snapshot: Snapshot
+}
+
+export function createTallyReader(database: Database): TallyReader {
+  let session: Session | undefined
+  let polls = new Map<number, KnownPoll>()
+  /** The last read found nothing. */
+  let quiet = false
+  /** Changed since the last sample of the history. */
+  const unrecorded = new Set<number>()
+  /** What the last read saw of the running transactions; undefined before the first read. */
+  let cursor: Cursor | undefined
+
+  const forget = async () => {
+    const old = session
+    session = undefined
+    cursor = undefined
+    polls = new Map()
+    await old?.close().catch(() => {})
+  }
+
+  const open = async (): Promise<Session> => {
+    if (session !== undefined && !session.lost) return session
+    await forget()
+    const fresh = await database.openSession({ label: 'poller', settings: ONE_PLAN })
+    session = fresh
+    await noteIdentity(fresh)
+    return fresh
+  }
+
+  const readChanges = async (): Promise<Snapshot[]> => {
+    const connection = await open()
+    const first = cursor === undefined
+    if (quiet && cursor !== undefined) {
+      // a tenth of the work of looking for changes: nobody has committed anything, nor begun to, since the last read
+      const [now] = await connection.query<{ snapshot: string }>(SNAPSHOT)
+      if (now?.snapshot === cursor.text) return []
+    }
+    const changed = new Set<number>()
+    const toReload = new Set<number>()
+    for (const row of await changesSince(connection, cursor)) {
+      switch (row.kind) {
+        case 'now':
+          cursor = parseSnapshot(row.detail)
+          break
+        case 'removed':
+          polls.delete(row.poll_id)
+          break
+        case 'poll': {
+          const poll: TalliedPoll = JSON.parse(row.detail)
+          const known = polls.get(poll.id)
+          if (known !== undefined && known.poll.epoch === poll.epoch) known.poll = poll
+          else if (first) polls.set(poll.id, knownPoll(poll, []))
+          // its counters may be older than our cursor, or rows may have been taken away: read all of them
+          else toReload.add(poll.id)
+          changed.add(poll.id)
+          break
+        }
+        case 'counter':
+          polls.get(row.poll_id)?.counters.set(`${row.slot} ${row.option}`, counterOf(row))
+          changed.add(row.poll_id)
+          break
+      }
+    }
+    if (toReload.size > 0) {
+      for (const { poll, counters } of await countedPolls(connection, toReload)) polls.set(poll.id, knownPoll(poll, counters))
+    }
+    quiet = changed.size === 0
+    const news: Snapshot[] = []
+    for (const id of changed) {
+      const known = polls.get(id)
+      if (known === undefined) continue
+      const snapshot = snapshotOf(known.poll, known.counters.values())
+      const same = !first && !toReload.has(id) && snapshot.tally.version === known.snapshot.tally.version
+      known.snapshot = snapshot
+      if (same) continue
+      news.push(snapshot)
+      if (!first) unrecorded.add(id)
+    }
+    return news
+  }
+
+  return {
+    readChanges: async () => {
+      try {
+        return await readChanges()
+      } catch (error) {
+        // a half-merged read is worth nothing, and what the lost connection knew may not hold on the next one
+        await forget()
+        throw error
+      }
+    },
+    known: () => [...polls.values()].map((known) => known.snapshot),
+    recordHistory: async () => {
+      const samples = [...unrecorded].flatMap((id) => {
+        const known = polls.get(id)
+        if (known === undefined) return []
+        const { poll, counters, snapshot } = known
+        return [{ poll, counters: counters.values(), version: snapshot.tally.version }]
+      })
+      unrecorded.clear()
+      await recordHistory(database, samples)
+    },
+    read: async (slug, options) => {
+      const known = await countedPoll(database, slug)
+      return known === undefined ? undefined : snapshotOf(known.poll, known.counters, options?.revealed)
+    },
+    readAll: async () => (await allCountedPolls(database)).map(({ poll, counters }) => snapshotOf(poll, counters)),
+    close: forget,
+  }
+}
+
+/** What a pg_snapshot says: everything from `xmax` on, and the transactions `running` below it, was not yet visible. */
+interface Cursor {
+  readonly text: string
+  readonly xmax: string
+  /** Comma-separated. */
+  readonly running: string
+}
+
+/** From the text form `xmin:xmax:running,running,…`. */
+function parseSnapshot(text: string): Cursor {
+  const [, xmax, running] = text.split(':')
+  if (xmax === undefined || running === undefined) throw new Error(`not a pg_snapshot: ${text}`)
+  return { text, xmax, running }
+}
+
+function knownPoll(poll: TalliedPoll, counters: readonly Counter[]): KnownPoll {
+  return {
+    poll,
+    counters: new Map(counters.map((counter) => [`${counter.slot} ${counter.option}`, counter])),
+    snapshot: snapshotOf(poll, counters),
+  }
+}
+
+function counterOf(row: CounterRow): Counter {
+  return { option: row.option, slot: row.slot, n: Number(row.n), ver: Number(row.ver), changedAt: Number(row.changed_at) }
+}
+
+interface CounterRow {
+  readonly kind: 'counter'
+  readonly poll_id: number
+  readonly option: string
+  readonly slot: number
+  readonly n: string
+  readonly ver: string
+  readonly changed_at: string
+}
+
+type ChangeRow =
+  | CounterRow
+  | { readonly kind: 'now'; readonly detail: string }
+  | { readonly kind: 'poll'; readonly detail: string }
+  | { readonly kind: 'removed'; readonly poll_id: number }
+
+const SNAPSHOT = { name: 'snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' }
+
+/**
+ * Rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however long
+ * it took to commit. One or two index ranges, and in the same statement (hence the same snapshot) the cursor of the next read.
+ */
+async function changesSince(connection: Session, cursor: Cursor | undefined): Promise<ChangeRow[]> {
+  const { xmax, running } = cursor ?? { xmax: '0', running: '' }
+  const rows = await (running === ''
+    ? connection.query<ChangeRow>(LATER, [xmax])
+    : connection.query<ChangeRow>(LATER_OR_RUNNING, [xmax, `{${running}}`]))
+  // here, since having the server do it would add a tenth to the cost of reading one change
+  return rows.toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind))
+}
+
+/** In the order in which they make sense: a counter belongs to a poll. */
+const KINDS: readonly ChangeRow['kind'][] = ['now', 'removed', 'poll', 'counter']
+
+const changes = (isNew: (xid: string) => string) => `
+SELECT 'now' AS kind, NULL::integer AS poll_id, NULL::text AS option, NULL::smallint AS slot, NULL::bigint AS n, NULL::bigint AS ver,
+  NULL::bigint AS changed_at, pg_current_snapshot()::text AS detail
+UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, NULL FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
+UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL_JSON}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
+UNION ALL SELECT 'counter', c.poll_id, c.option, c.slot, c.n, c.ver, ${msOf('c.changed_at')}, NULL
+FROM livetally.counters c WHERE ${isNew('c.xid')}`
+
+const LATER = { name: 'later', text: changes((xid) => `${xid} >= $1::xid8`) }
+const LATER_OR_RUNNING = {
+  name: 'later or running',
+  text: changes((xid) => `${xid} >= $1::xid8 OR ${xid} = ANY ($2::xid8[])`),
+}

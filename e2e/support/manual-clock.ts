@@ -1,0 +1,44 @@
+/** A clock whose hands a test holds. */
+import type { Clock } from '../../shared/lifecycle/clock.ts'
+
+export interface ManualClock extends Clock {
+  /** Moves time on, waking every wait that has come to its end, in order. */
+  advance(ms: number): Promise<void>
+}
+
+export function createManualClock(startMs = 0): ManualClock {
+  let nowMs = startMs
+  let waits: { readonly dueMs: number; readonly wake: () => void }[] = []
+
+  /** Lets everything run that was waiting for promises already settled. */
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+  return {
+    now: () => nowMs,
+    wait(ms, signal) {
+      if (signal?.aborted) return Promise.resolve()
+      return new Promise<void>((resolve) => {
+        const entry = { dueMs: nowMs + ms, wake: resolve }
+        waits.push(entry)
+        signal?.addEventListener('abort', () => {
+          waits = waits.filter((other) => other !== entry)
+          resolve()
+        })
+      })
+    },
+    async advance(ms) {
+      const untilMs = nowMs + ms
+      await settle()
+      for (;;) {
+        const next = waits.filter((entry) => entry.dueMs <= untilMs).toSorted((a, b) => a.dueMs - b.dueMs)[0]
+        if (next === undefined) break
+        waits = waits.filter((entry) => entry !== next)
+        nowMs = Math.max(nowMs, next.dueMs)
+        next.wake()
+        await settle()
+      }
+      nowMs = untilMs
+      await settle()
+    },
+  }
+}

@@ -1,0 +1,151 @@
+/** The API in the backends behind this edge: connections kept alive, bounded in time, tried again where that cannot do anything twice. */
+import pRetry from 'p-retry'
+import { Pool } from 'undici'
+import { problemResponse } from '../../shared/protocol/problem.ts'
+import { BundledAnswers, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import type { Api, ApiRequest } from './api.ts'
+import { endToEndHeaders } from './end-to-end-headers.ts'
+
+export interface BackendClientOptions {
+  /** One or more; after a failure the next one is tried. */
+  readonly backendUrls: readonly string[]
+  readonly log: Log
+  /** How long one try may wait for the head of the answer, and then for each further piece, in ms. */
+  readonly timeoutMs?: number
+  /** For all tries together, in ms: long enough for a backend to be replaced. */
+  readonly patienceMs?: number
+}
+
+/** Connections to one backend at most; more requests wait for one. */
+const MAX_CONNECTIONS = 1_024
+/** Shorter than a backend keeps an idle connection open, so that none is closed while it is being used again. */
+const IDLE_MS = 30_000
+const CONNECT_MS = 2_000
+/** Longer answers, such as exports, and those of unknown length are passed on as they come. */
+const MAX_COLLECTED_BYTES = 262_144
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
+/** Failures before anything was sent. */
+const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
+/** Failures of a connection that may have carried the whole request. */
+const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+const TIMED_OUT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+
+export function createBackendClient({ backendUrls, log, ...options }: BackendClientOptions): Api {
+  const { timeoutMs = 10_000, patienceMs = 8_000 } = options
+  const settings = {
+    connections: MAX_CONNECTIONS,
+    connect: { timeout: CONNECT_MS },
+    keepAliveTimeout: IDLE_MS,
+    keepAliveMaxTimeout: IDLE_MS,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+  }
+  const backends = backendUrls.map((url) => new Pool(url, settings))
+  let turn = 0
+
+  const attempt = async (request: ApiRequest) => {
+    const backend = backends[turn % backends.length]
+    if (backend === undefined) throw new Error('no backend is configured')
+    try {
+      return await send(backend, request)
+    } catch (error) {
+      turn += 1
+      throw asError(error)
+    }
+  }
+
+  const tryAgain = (request: ApiRequest) =>
+    pRetry(() => attempt(request), {
+      retries: 20,
+      minTimeout: 25,
+      maxTimeout: 1_000,
+      factor: 2,
+      randomize: true,
+      maxRetryTime: patienceMs,
+      shouldRetry: ({ error }) => mayTryAgain(error, request.method),
+    })
+
+  const fetch: Api['fetch'] = async (request) => {
+    try {
+      return await attempt(request).catch((error: unknown) => {
+        if (mayTryAgain(asError(error), request.method)) return tryAgain(request)
+        throw error
+      })
+    } catch (error) {
+      const reason = codeOf(asError(error))
+      log.warn({ method: request.method, path: pathOf(request), reason }, 'no backend answers')
+      return TIMED_OUT.has(reason)
+        ? problemResponse(
+            504,
+            'timeout',
+            'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
+          )
+        : problemResponse(503, 'unavailable', 'No backend can be reached. Try again in a moment.', { 'retry-after': '1' })
+    }
+  }
+
+  return {
+    fetch,
+    async castVotes(votes) {
+      const body = Buffer.from(JSON.stringify(votes))
+      const answer = await fetch({
+        method: 'PUT',
+        target: VOTE_BUNDLE_PATH,
+        headers: { 'content-type': 'application/json' },
+        body,
+      })
+      if (answer.ok) return BundledAnswers.length(votes.length).parse(await answer.json())
+      const refusal = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
+      return votes.map(() => refusal)
+    },
+  }
+}
+
+async function send(backend: Pool, { method, target, headers, body }: ApiRequest): Promise<Response> {
+  const answer = await backend.request({ path: target, method, headers, ...(body === undefined ? {} : { body }) })
+  const { statusCode: status } = answer
+  const passedOn = headersOf(answer.headers)
+  if (isBodyless(status)) {
+    await answer.body.dump()
+    return new Response(null, { status, headers: passedOn })
+  }
+  const length = Number(answer.headers['content-length'] ?? Number.NaN)
+  if (length <= MAX_COLLECTED_BYTES) return new Response(await answer.body.arrayBuffer(), { status, headers: passedOn })
+  return new Response(ReadableStream.from(answer.body), { status, headers: passedOn })
+}
+
+/** A record where one is enough: the server writes it out without ever making it a Headers object. */
+function headersOf(received: Record<string, string | string[] | undefined>): Record<string, string> | [string, string][] {
+  const headers = endToEndHeaders(received)
+  const cookies = received['set-cookie']
+  if (typeof cookies === 'string') headers['set-cookie'] = cookies
+  if (!Array.isArray(cookies)) return headers
+  return [...Object.entries(headers), ...cookies.map((cookie): [string, string] => ['set-cookie', cookie])]
+}
+
+/** Statuses whose responses have no content (RFC 9110 §6.4.1). */
+function isBodyless(status: number): boolean {
+  return status === 204 || status === 205 || status === 304
+}
+
+/** The path without its query, which may hold a ticket. */
+function pathOf({ target }: ApiRequest): string {
+  return target.split('?', 1)[0] ?? ''
+}
+
+/** A request that was never sent may go again; one that may have arrived only where its method is idempotent (RFC 9110 §9.2.2). */
+function mayTryAgain(error: Error, method: string): boolean {
+  const code = codeOf(error)
+  return NEVER_SENT.has(code) || (IDEMPOTENT.has(method) && BROKEN.has(code))
+}
+
+/** The system's code or undici's; several addresses tried at once fail as an AggregateError with the code of the first. */
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

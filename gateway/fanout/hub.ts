@@ -1,0 +1,178 @@
+/** Keeps which socket follows which polls and the newest snapshot of each poll, and fans out from one to all. */
+import { CloseCode } from '../../shared/protocol/close-codes.ts'
+import { isNewer } from '../../shared/protocol/order.ts'
+import type { Snapshot } from '../../shared/protocol/frames.ts'
+import type { Clock } from '../../shared/lifecycle/clock.ts'
+import { BroadcastGroup, type Topic as Frames } from './broadcast-group.ts'
+import type { Connection } from './connection.ts'
+import { textFrame } from './text-frame.ts'
+
+export interface HubOptions {
+  readonly clock: Clock
+  /** When a backend last read the database, ms since the epoch; undefined if nobody has said. */
+  readonly sourceAt: () => number | undefined
+  /** How long a socket may leave its bytes or a ping unanswered, in ms. */
+  readonly slowMs: number
+  /** Runs the function soon, after waiting I/O has had its turn: `setImmediate`. */
+  readonly defer?: (run: () => void) => void
+  /** Called with the number of sockets just written to. */
+  readonly onSent?: (sockets: number) => void
+}
+
+export interface Hub {
+  /** Open sockets. */
+  readonly size: number
+  connections(): Iterable<Connection>
+  /** Adds a socket and sends it what is known of its polls. */
+  add(connection: Connection): void
+  remove(connection: Connection): void
+  /** Sends a socket what it lacks: it was too slow to be told of changes. */
+  catchUp(connection: Connection): void
+  /** Whether anybody watches the poll. */
+  isWatched(poll: string): boolean
+  snapshot(poll: string): Snapshot | undefined
+  /** Takes news of a poll: what is not newer is dropped, the rest goes to everyone who watches, at most 20 times a second. */
+  apply(snapshot: Snapshot): void
+  /** Lets go of a poll nobody watches. */
+  forget(poll: string): void
+  /** Lets go of a poll that is gone: whoever watches it is closed with 4404. */
+  end(poll: string): void
+  /** To be called ten times a second: says "still here" where it was quiet, pings, and closes who does not keep up. */
+  tick(): void
+}
+
+/** Below 20 a second even with the first and the last of a second's changes; more could not be seen. */
+const MIN_GAP_MS = 55
+/** After so long without a frame, `alive` tells "nothing new" from "nothing heard". */
+const ALIVE_AFTER_MS = 15_000
+/** Far below the 60 s after which common proxies cut a quiet connection. */
+const PING_INTERVAL_MS = 15_000
+/** Each tick looks at a tenth of the sockets, so that a crowd that came at once is not pinged at once. */
+const SLICES = 10
+
+interface Topic extends Frames {
+  /** The newest that is known; the frames are of the last that was told, which may be one gap behind. */
+  snapshot: Snapshot | undefined
+  /** The definition as last told, to see when it changes. */
+  pollText: string
+  sentAt: number
+  /** A newer snapshot waits for the gap to pass. */
+  pending: boolean
+  readonly groups: Set<BroadcastGroup>
+}
+
+const NOTHING = Buffer.alloc(0)
+
+export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSent = () => {} }: HubOptions): Hub {
+  const topics = new Map<string, Topic>()
+  const groups = new Map<string, BroadcastGroup>()
+  const limits = { pingIntervalMs: PING_INTERVAL_MS, slowMs }
+  const groupOptions = { defer, elapsed: () => performance.now(), onWritten: onSent }
+  let size = 0
+
+  function* everyone(): Generator<Connection, undefined> {
+    for (const group of groups.values()) yield* group.connections
+  }
+  /** Goes on where the last tick ended. */
+  let visit = everyone()
+
+  const topicOf = (poll: string): Topic => {
+    const known = topics.get(poll)
+    if (known !== undefined) return known
+    const topic: Topic = {
+      snapshot: undefined,
+      pollText: '',
+      pollFrame: NOTHING,
+      tallyFrame: NOTHING,
+      sentAt: 0,
+      pending: false,
+      groups: new Set(),
+    }
+    topics.set(poll, topic)
+    return topic
+  }
+
+  const groupOf = (polls: readonly string[]): BroadcastGroup => {
+    const key = polls.join(' ')
+    const known = groups.get(key)
+    if (known !== undefined) return known
+    const topicsThere = polls.map(topicOf)
+    const group = new BroadcastGroup({ ...groupOptions, topics: topicsThere })
+    groups.set(key, group)
+    for (const topic of topicsThere) topic.groups.add(group)
+    return group
+  }
+
+  /** Encodes the newest snapshot, once, and hands it to everyone who watches. */
+  const publish = (topic: Topic) => {
+    if (topic.snapshot === undefined) return
+    const { poll, tally } = topic.snapshot
+    const pollText = JSON.stringify(poll)
+    const hasNewPoll = pollText !== topic.pollText
+    topic.tallyFrame = textFrame(JSON.stringify(tally))
+    if (hasNewPoll) topic.pollFrame = textFrame(pollText)
+    topic.pollText = pollText
+    topic.sentAt = clock.now()
+    for (const group of topic.groups) group.notify(topic, hasNewPoll)
+  }
+
+  const publishLater = async (topic: Topic, delayMs: number) => {
+    topic.pending = true
+    await clock.wait(delayMs)
+    topic.pending = false
+    publish(topic)
+  }
+
+  return {
+    get size() {
+      return size
+    },
+    connections: everyone,
+    add(connection) {
+      size += 1
+      groupOf(connection.polls).add(connection)
+    },
+    remove(connection) {
+      const key = connection.polls.join(' ')
+      const group = groups.get(key)
+      if (group === undefined || !group.connections.delete(connection)) return
+      size -= 1
+      if (group.connections.size > 0) return
+      groups.delete(key)
+      for (const poll of connection.polls) topics.get(poll)?.groups.delete(group)
+    },
+    catchUp: (connection) => groupOf(connection.polls).catchUp(connection),
+    isWatched: (poll) => (topics.get(poll)?.groups.size ?? 0) > 0,
+    snapshot: (poll) => topics.get(poll)?.snapshot,
+    apply(snapshot) {
+      const topic = topicOf(snapshot.tally.poll)
+      if (!isNewer(snapshot.tally, topic.snapshot?.tally)) return
+      topic.snapshot = snapshot
+      if (topic.pending) return
+      const waitMs = topic.sentAt + MIN_GAP_MS - clock.now()
+      if (waitMs <= 0) publish(topic)
+      else void publishLater(topic, waitMs)
+    },
+    forget(poll) {
+      if (topics.get(poll)?.groups.size === 0) topics.delete(poll)
+    },
+    end(poll) {
+      const watching = [...(topics.get(poll)?.groups ?? [])].flatMap(({ connections }) => [...connections])
+      topics.delete(poll)
+      for (const connection of watching) connection.close(CloseCode.unknownPoll, 'the poll is gone')
+    },
+    tick() {
+      const now = clock.now()
+      const heardAt = sourceAt()
+      const alive =
+        heardAt === undefined ? undefined : textFrame(JSON.stringify({ type: 'alive', at: new Date(heardAt).toISOString() }))
+      for (let left = Math.ceil(size / SLICES); left > 0; left -= 1) {
+        let next = visit.next()
+        if (next.done === true) next = (visit = everyone()).next()
+        if (next.done === true) return
+        next.value.checkAlive(now, limits)
+        if (alive !== undefined) next.value.breakSilence(alive, now, ALIVE_AFTER_MS)
+      }
+    },
+  }
+}

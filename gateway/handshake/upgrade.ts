@@ -1,0 +1,235 @@
+/** Admission of a socket (docs/protocol.md): who may open one, for which polls, and how everyone else is refused. */
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { CloseCode } from '../../shared/protocol/close-codes.ts'
+import { PollSlug, SUBPROTOCOL } from '../../shared/protocol/frames.ts'
+import { problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
+import type { Admission } from '../access/connection-limits.ts'
+import { Connection, type ConnectionHost } from '../fanout/connection.ts'
+import type { Hub } from '../fanout/hub.ts'
+import type { TallyFeed } from '../fanout/tally-feed.ts'
+
+export interface UpgradeOptions {
+  readonly hub: Hub
+  readonly feed: TallyFeed
+  readonly admission: Admission
+  /** Where the request comes from, and whether its page may open sockets here. */
+  readonly inspect: (request: IncomingMessage) => { readonly address: string; readonly isOriginAllowed: boolean }
+  readonly now: () => number
+  /** Called with the code each socket was closed with. */
+  readonly onClosed?: (code: number) => void
+}
+
+export interface Upgrade {
+  /** Takes a request to upgrade, as the server's `upgrade` event hands it over. */
+  handle(request: IncomingMessage, stream: Socket, head: Buffer): void
+  /** From now on every upgrade gets 503 with `Retry-After`. */
+  refuse(): void
+}
+
+/** Polls on one socket at most. */
+const MAX_POLLS = 16
+/** Who does not answer the closing handshake (RFC 6455 §7.1.1) for so long is cut. */
+const CLOSE_TIMEOUT_MS = 1_000
+
+const ADMISSION_REFUSALS = {
+  full: ['overloaded', 'This server has as many sockets as it may. Try again later.', 503, 5],
+  busy: ['overloaded', 'More sockets are opened here than can be. Try again in a moment.', 503, 1],
+  crowded: ['overloaded', 'Your address has as many sockets open as it may.', 429, 5],
+} as const
+
+/** An answer that is not 101. */
+interface Refusal {
+  readonly status: number
+  readonly kind: string
+  readonly detail: string
+  readonly retryAfterS?: number
+  /** What a client of ours is told instead, in a close frame. */
+  readonly closeCode?: number
+}
+
+const DRAINING: Refusal = {
+  status: 503,
+  kind: 'draining',
+  detail: 'This server is being replaced: connect again.',
+  retryAfterS: 1,
+}
+
+export function createUpgrade(options: UpgradeOptions): Upgrade {
+  const { hub, feed, admission } = options
+  const host: ConnectionHost = { now: options.now, drained: hub.catchUp }
+  const sockets = createSocketServer()
+  const readPolls = rememberingPolls()
+  let refusing = false
+
+  const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
+    // the peer may vanish at any moment, which is no fault of ours
+    stream.on('error', ignore)
+    const { address, isOriginAllowed } = options.inspect(request)
+    if (!isOriginAllowed) {
+      return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })
+    }
+    if (refusing) return refuse(stream, DRAINING)
+    const polls = readPolls(request.url ?? '')
+    if ('status' in polls) {
+      return polls.closeCode === undefined ? refuse(stream, polls) : refuseInWords(request, stream, head, polls)
+    }
+    const verdict = admission.enter(address)
+    if (verdict !== 'admitted') {
+      const [kind, detail, status, retryAfterS] = ADMISSION_REFUSALS[verdict]
+      return refuse(stream, { status, kind, detail, retryAfterS })
+    }
+    const unknown = polls.filter((poll) => !feed.isFollowing(poll))
+    // the usual case needs no promise
+    if (unknown.length === 0) return accept(request, stream, head, polls, address)
+    void lookUp(unknown).then((refusal) => {
+      // the drain may have begun, or the peer have left, while the polls were looked up
+      const late = refusal ?? (refusing ? DRAINING : undefined)
+      if (late === undefined && !stream.destroyed) return accept(request, stream, head, polls, address)
+      admission.leave(address)
+      if (late === undefined || stream.destroyed) return undefined
+      return late.closeCode === undefined ? refuse(stream, late) : refuseInWords(request, stream, head, late)
+    })
+  }
+
+  const lookUp = async (polls: readonly string[]): Promise<Refusal | undefined> => {
+    const outcomes = await Promise.all(polls.map((poll) => feed.follow(poll)))
+    const unknown = outcomes.indexOf('unknown')
+    if (unknown >= 0) return unknownPoll(polls[unknown] ?? '')
+    if (!outcomes.includes('unavailable')) return undefined
+    return { status: 503, kind: 'unavailable', detail: 'The poll cannot be looked up at present.', retryAfterS: 1 }
+  }
+
+  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, polls: readonly string[], address: string) => {
+    let isOpen = false
+    // answer, definitions and tallies in one write
+    stream.cork()
+    // calls back at once, or not at all: a handshake that ws refuses ends the stream
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      isOpen = true
+      open(socket, stream, polls, address)
+    })
+    stream.uncork()
+    if (!isOpen) admission.leave(address)
+  }
+
+  const open = (socket: WebSocket, stream: Socket, polls: readonly string[], address: string) => {
+    stream.off('error', ignore)
+    socket.on('error', ignore) // what goes wrong shows in the close code
+    socket.on('message', onMessage)
+    socket.on('close', onClose)
+    hub.add(new Connection({ socket, stream, polls, address, host }))
+    // it was held back while the polls were looked up
+    stream.resume()
+  }
+
+  /** Shared by all sockets. */
+  function onClose(this: WebSocket, code: number): void {
+    const connection = Connection.of(this)
+    if (connection === undefined) return
+    hub.remove(connection)
+    admission.leave(connection.address)
+    options.onClosed?.(code)
+  }
+
+  /**
+   * Browsers hide the status of a refused upgrade from the page, which would try for ever. So a client that offers our subprotocol
+   * gets a socket that closes at once with 4404 or 4403; any other gets an honest status.
+   */
+  const refuseInWords = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
+    const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
+    const { closeCode } = refusal
+    if (closeCode === undefined || !offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      socket.on('error', ignore)
+      socket.close(closeCode, refusal.detail)
+      stream.resume()
+    })
+  }
+
+  return { handle, refuse: () => void (refusing = true) }
+}
+
+/** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
+function createSocketServer(): WebSocketServer {
+  const settings = {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    // connection.ts answers pings, since nobody else may write to the stream of an open socket
+    autoPong: false,
+    // clients send control frames alone, which hold 125 bytes at most (RFC 6455 §5.5)
+    maxPayload: 256,
+    // these two are younger than the published types
+    maxFragments: 4,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  }
+  return new WebSocketServer(settings)
+}
+
+/** Request targets whose polls are remembered: a crowd asks for a few, over and over. */
+const REMEMBERED = 256
+
+/** Reads the polls a request target names; those who ask for the same get the same array. */
+function rememberingPolls(): (target: string) => readonly string[] | Refusal {
+  const known = new Map<string, readonly string[]>()
+  return (target) => {
+    const remembered = known.get(target)
+    if (remembered !== undefined) return remembered
+    const polls = pollsOf(target)
+    if ('status' in polls) return polls
+    if (known.size >= REMEMBERED) known.clear()
+    known.set(target, polls)
+    return polls
+  }
+}
+
+/** The polls the request target names, each once, or what is wrong with it. */
+function pollsOf(target: string): readonly string[] | Refusal {
+  const url = URL.parse(target, 'http://gateway')
+  if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
+  const polls = [...new Set(url.searchParams.getAll('poll'))]
+  const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
+  if (polls.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
+  if (polls.length > MAX_POLLS) return tooMany
+  const impossible = polls.find((poll) => !PollSlug.safeParse(poll).success)
+  return impossible === undefined ? polls : unknownPoll(impossible)
+}
+
+/** Like an unknown poll nothing that trying again would cure, and so told in words. */
+const tooMany: Refusal = {
+  status: 400,
+  kind: 'bad-request',
+  detail: `One socket follows ${MAX_POLLS} polls at most.`,
+  closeCode: CloseCode.notAllowed,
+}
+
+function unknownPoll(poll: string): Refusal {
+  return {
+    status: 404,
+    kind: 'unknown-poll',
+    detail: `There is no poll "${poll.slice(0, 64)}".`,
+    closeCode: CloseCode.unknownPoll,
+  }
+}
+
+/** Answers with a problem (RFC 9457) in place of the upgrade, and closes. */
+function refuse(stream: Socket, { status, kind, detail, retryAfterS }: Refusal): void {
+  const body = JSON.stringify(problem(status, kind, detail))
+  const retry = retryAfterS === undefined ? '' : `retry-after: ${retryAfterS}\r\n`
+  // who was refused is not waited for
+  stream.once('finish', () => stream.destroy())
+  stream.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${retry}content-type: ${PROBLEM_CONTENT_TYPE}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+/** Shared by all sockets: this wire has no client frames. */
+function onMessage(this: WebSocket): void {
+  this.close(CloseCode.policyViolation, 'this wire has no client frames')
+}
+
+function ignore(): void {}

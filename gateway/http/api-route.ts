@@ -1,0 +1,167 @@
+/**
+ * `/api` on its way through the edge. A vote is recognised here, once, and is a typed vote from then on; every other request is passed
+ * on as it came. A vote goes without the context, the middleware and the promises of the other routes (docs/adr/0008).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { problemResponse } from '../../shared/protocol/problem.ts'
+import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
+import type { OriginCheck } from '../access/allowed-origins.ts'
+import type { Peer, PeerReader } from '../access/client-address.ts'
+import type { Api } from '../api/api.ts'
+import { endToEndHeaders } from '../api/end-to-end-headers.ts'
+import type { SecurityHeaders } from './security-headers.ts'
+
+export interface ApiRouteOptions {
+  readonly fetch: Api['fetch']
+  readonly castVote: (vote: BundledVote) => Promise<BundledAnswer>
+  readonly readPeer: PeerReader
+  readonly isOriginAllowed: OriginCheck
+  readonly securityHeaders: Pick<SecurityHeaders, 'closedHeaders' | 'shareBallot'>
+  /** Called with each answered vote. */
+  readonly onAnswered: (request: AnsweredRequest, status: number, seconds: number) => void
+  /** Answers after a fault of this process. */
+  readonly onFault: (request: AnsweredRequest, error: unknown) => Response
+}
+
+export interface ApiRoute {
+  /** Answers a request that `isVote`. Sets headers on `outgoing` besides. */
+  castVote(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response>
+  /** Passes any other request on under the given target. */
+  passOn(incoming: IncomingMessage, target: string, requestId: string): Promise<Response>
+}
+
+/** What logs and metrics say of a request. */
+export interface AnsweredRequest {
+  readonly requestId: string
+  readonly method: string
+  readonly path: string
+}
+
+const MAX_BODY_BYTES = 65_536
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+/** As every client of ours writes it. What has to be decoded first is passed on for the backend to judge. */
+const VOTE_TARGET = /^\/api\/polls\/([a-z0-9]+(?:-[a-z0-9]+)*)\/vote$/
+const MAX_SLUG_LENGTH = 64
+/** What Hono's `requestId` takes from a client. */
+const REQUEST_ID = /^[\w\-=]{1,255}$/
+/** Headers a proxy, or a client that poses as one, may have set; the edge says itself what is true of them. */
+const SENT_ANEW = new Set([
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+  'host',
+  'content-length',
+  'expect',
+])
+
+/** Whether the request is a vote: a PUT of JSON to a poll's `vote`. */
+export function isVote({ method, url, headers }: IncomingMessage): boolean {
+  return method === 'PUT' && slugOf(url) !== undefined && isJson(headers['content-type'])
+}
+
+export function createApiRoute(options: ApiRouteOptions): ApiRoute {
+  const { securityHeaders, onAnswered, onFault } = options
+
+  /** The sender and the whole body of a request that may be carried out, or the refusal. */
+  const receive = async (incoming: IncomingMessage): Promise<{ peer: Peer; body: Buffer<ArrayBuffer> } | Response> => {
+    const peer = options.readPeer(incoming)
+    if (!SAFE_METHODS.has(incoming.method ?? 'GET') && !options.isOriginAllowed(incoming.headers, peer.origin)) {
+      return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
+    }
+    // a sender that leaves in the middle of its body hears no answer, whatever it says
+    const body = await readBody(incoming).catch(() => undefined)
+    if (body === undefined) return problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
+    return { peer, body }
+  }
+
+  const cast = async (incoming: IncomingMessage, requestId: string): Promise<Response> => {
+    const received = await receive(incoming)
+    if (received instanceof Response) return received
+    const { cookie, 'livetally-ticket': ticket } = incoming.headers
+    const { status, headers, body } = await options.castVote({
+      poll: slugOf(incoming.url) ?? '',
+      body: received.body.toString(),
+      ...(cookie === undefined ? {} : { cookie }),
+      ...(ticket === undefined ? {} : { ticket: String(ticket) }),
+      isSecure: received.peer.origin.startsWith('https:'),
+      requestId,
+    })
+    return new Response(body, { status, headers: { ...headers, 'x-request-id': requestId } })
+  }
+
+  return {
+    async castVote(incoming, outgoing) {
+      const startedAt = performance.now()
+      const { url: path = '', headers } = incoming
+      const request = { requestId: requestIdFrom(headers['x-request-id']), method: 'PUT', path }
+      let response: Response
+      try {
+        response = await cast(incoming, request.requestId)
+      } catch (error) {
+        response = onFault(request, error)
+      }
+      // set last, since the garbage collector would copy them with every vote that waits
+      for (const [name, value] of await securityHeaders.closedHeaders) outgoing.setHeader(name, value)
+      securityHeaders.shareBallot(response, headers.origin)
+      onAnswered(request, response.status, (performance.now() - startedAt) / 1_000)
+      return response
+    },
+    async passOn(incoming, target, requestId) {
+      const received = await receive(incoming)
+      if (received instanceof Response) return received
+      const { peer, body } = received
+      return await options.fetch({
+        method: incoming.method ?? 'GET',
+        target,
+        headers: headersFor(incoming, peer, requestId),
+        body,
+      })
+    },
+  }
+}
+
+function slugOf(url: string | undefined): string | undefined {
+  const slug = VOTE_TARGET.exec(url ?? '')?.[1]
+  return slug === undefined || slug.length > MAX_SLUG_LENGTH ? undefined : slug
+}
+
+function isJson(type: string | undefined): boolean {
+  return type === 'application/json' || type?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json'
+}
+
+function requestIdFrom(given: string | string[] | undefined): string {
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : crypto.randomUUID()
+}
+
+/** The request's headers with what this edge knows of its sender, and nothing the sender says of that itself. */
+function headersFor(incoming: IncomingMessage, peer: Peer, requestId: string): Record<string, string> {
+  const headers = endToEndHeaders(incoming.headers, SENT_ANEW)
+  const [scheme = '', host = ''] = peer.origin.split('://')
+  headers['x-forwarded-for'] = peer.address
+  headers['x-forwarded-proto'] = scheme
+  headers['x-forwarded-host'] = host
+  headers['x-request-id'] = requestId
+  return headers
+}
+
+/** Resolves to undefined when the body is longer than it may be; rejects when the sender leaves before its end. */
+function readBody(message: IncomingMessage): Promise<Buffer<ArrayBuffer> | undefined> {
+  const { 'content-length': length, 'transfer-encoding': coding } = message.headers
+  // without either there is none (RFC 9112 §6.3)
+  if (length === undefined && coding === undefined) return Promise.resolve(Buffer.alloc(0))
+  if (Number(length) > MAX_BODY_BYTES) return Promise.resolve(undefined)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer<ArrayBuffer>[] = []
+    let size = 0
+    message.on('data', (chunk: Buffer<ArrayBuffer>) => {
+      size += chunk.length
+      if (size > MAX_BODY_BYTES) resolve(undefined)
+      else chunks.push(chunk)
+    })
+    message.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
+    message.once('error', reject)
+  })
+}
