@@ -12,7 +12,7 @@ import {
 /** How many characters a secret that guards something must have. */
 export const MIN_SECRET_LENGTH = 16
 
-const variables = {
+export const backendVariables = {
   PORT: { schema: port, fallback: '8081', description: 'port to listen on' },
   HOST: hostVariable,
   METRICS_PORT: metricsPortVariable,
@@ -50,7 +50,7 @@ const variables = {
 } satisfies Record<string, Variable<unknown>>
 
 export function loadBackendConfig(host: Host) {
-  const env = loadVariables(host, 'Livetally backend: owns Postgres, takes the votes, publishes the tallies.', variables)
+  const env = loadVariables(host, 'Livetally backend: owns Postgres, takes the votes, publishes the tallies.', backendVariables)
   return Object.freeze({
     port: env.PORT,
     host: env.HOST,

@@ -41,7 +41,7 @@ export const edgeVariables = {
   },
 } satisfies Record<string, Variable<unknown>>
 
-const variables = {
+export const gatewayVariables = {
   PORT: { schema: port, fallback: '8080', description: 'port to listen on' },
   HOST: hostVariable,
   METRICS_PORT: metricsPortVariable,
@@ -86,7 +86,7 @@ export function edgeConfig(env: Values<typeof edgeVariables>): EdgeConfig {
 export type GatewayConfig = ReturnType<typeof loadGatewayConfig>
 
 export function loadGatewayConfig(host: Host) {
-  const env = loadVariables(host, 'Livetally gateway: terminates WebSockets, serves the pages, forwards /api.', variables)
+  const env = loadVariables(host, 'Livetally gateway: terminates WebSockets, serves the pages, forwards /api.', gatewayVariables)
   return Object.freeze({
     port: env.PORT,
     host: env.HOST,

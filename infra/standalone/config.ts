@@ -9,7 +9,7 @@ import { integer, port, secretText, text, type Variable } from '../../shared/con
 import { loadVariables, type Host } from '../../shared/config/load.ts'
 import { hostVariable, logLevelVariable } from '../../shared/config/service-variables.ts'
 
-const variables = {
+export const standaloneVariables = {
   PORT: { schema: port, fallback: '8080', description: 'port to listen on' },
   HOST: { ...hostVariable, fallback: '127.0.0.1', description: 'address to listen on; 0.0.0.0 lets phones in' },
   DATA_DIR: { schema: text, fallback: './data', description: 'where the embedded database lives' },
@@ -39,7 +39,7 @@ const MAX_SIMULATED = 10_000
 export type StandaloneConfig = ReturnType<typeof loadStandaloneConfig>
 
 export function loadStandaloneConfig(host: Host) {
-  const env = loadVariables(host, USAGE, variables)
+  const env = loadVariables(host, USAGE, standaloneVariables)
   const dataDir = env.DATA_DIR
   const secret = (name: string, given: string | undefined) => given ?? keptSecret(dataDir, name)
   return Object.freeze({
