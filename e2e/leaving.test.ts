@@ -40,7 +40,7 @@ describe('a service that leaves', () => {
         'unready',
         'notice',
         'refuse',
-        'goodbye',
+        'sockets',
         'finish',
         'release metrics',
         'release feed',
@@ -87,7 +87,7 @@ describe('a service that leaves', () => {
     const vote = await voter.vote(gateway.url, 'cats')
     assert.deepEqual([vote.status, vote.headers.get('connection')], [200, 'close'])
     const watcher = await watch(gateway.url, ['cats-or-dogs'])
-    assert.equal((await watcher.closed).code, 1012, 'a socket opened during the notice gets its goodbye too')
+    assert.equal((await watcher.closed).code, 1012, 'a socket opened during the notice is drained too')
     assert.equal((await gateway.child.exited).code, 0)
   })
 
@@ -98,7 +98,7 @@ describe('a service that leaves', () => {
     await cluster.admin('POST', '/api/polls', POLL)
     const watcher = await watch(gateway.url, ['cats-or-dogs'])
     gateway.child.send('SIGTERM')
-    await gateway.child.logged(({ stage }) => stage === 'goodbye')
+    await gateway.child.logged(({ stage }) => stage === 'sockets')
     await assert.rejects(watch(gateway.url, ['cats-or-dogs']), /503/)
     assert.equal((await fetch(`${gateway.url}/api/polls`)).status, 200, 'requests are still served')
     assert.equal((await watcher.closed).code, 1012)
@@ -199,7 +199,7 @@ describe('a service with a fault', () => {
       await using child = faulty(fault)
       const exit = await child.exited
       assert.equal(exit.code, 1)
-      assert.ok(messages(child).includes('a fault nobody caught: leaving'))
+      assert.ok(messages(child).includes('shutdown requested by a fault that was not caught'))
       assert.ok(messages(child).includes('the stage after ran'))
     })
   }
@@ -208,7 +208,7 @@ describe('a service with a fault', () => {
     await using child = faulty('cannot-start')
     assert.equal((await child.exited).code, 1)
     assert.ok(messages(child).includes('cannot start: the cellar is flooded'))
-    assert.ok(messages(child).includes('leaving: release timer'))
+    assert.ok(messages(child).includes('shutdown stage: release timer'))
   })
 
   test('exits 0 when nothing is wrong', async () => {

@@ -65,7 +65,7 @@ export interface EdgeConfig {
   readonly slowClientMs: number
 }
 
-/** Durations of leaving, in ms. */
+/** Durations of a shutdown, in ms. */
 export interface DrainConfig {
   readonly noticeMs: number
   readonly spreadMs: number

@@ -69,7 +69,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   })
   const feed = createTallyFeed({ bus, hub, ask: (slug) => askForPoll(api, slug), clock, log })
   metrics.gauge('livetally_sockets', 'Open WebSockets.', () => hub.size)
-  metrics.gauge('livetally_draining', '1 while the process is leaving.', () => (life.phase.current === 'draining' ? 1 : 0))
+  metrics.gauge('livetally_draining', '1 while the process is shutting down.', () => (life.phase.current === 'draining' ? 1 : 0))
 
   const readPeer = createPeerReader(edge.trustedProxies)
   const isOriginAllowed = createOriginCheck(edge.allowedOrigins)

@@ -1,5 +1,5 @@
 /** One connection of the ballot box, which commits one batch at a time. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { BATCH_SETTINGS, castBatch } from './cast-batch.ts'
 import type { Vote } from './ballot-queue.ts'
@@ -63,7 +63,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
           return () => batch.forEach(({ reject }) => reject(unconfirmed))
         }
         log.warn({ votes: batch.length, attempt: attempt + 1, reason: String(error) }, 'a batch of votes is tried again')
-        await sleep(Math.min(25 * 2 ** attempt, 500), undefined, { signal: abandoned }).catch(() => {})
+        await wait(Math.min(25 * 2 ** attempt, 500), abandoned)
       }
     }
   }

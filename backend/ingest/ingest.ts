@@ -1,5 +1,6 @@
 /** The list of another program into the ballot box: what the worker of Docker's example voting app does, for a poll of ours. */
 import { z } from 'zod'
+import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
 import { VoteUnusable } from '../ballots/cast-outcome.ts'
@@ -38,7 +39,7 @@ export async function ingest(options: IngestOptions, signal: AbortSignal): Promi
       if (rejected.length > 0) log.warn({ rejected: rejected.length, poll: options.slug }, 'entries of the list were not counted')
     })
     const pauseMs = retry.retryAt - now()
-    if (pauseMs > 0) await pause(pauseMs, signal)
+    if (pauseMs > 0) await wait(pauseMs, signal)
   }
 }
 
@@ -56,7 +57,7 @@ async function castAll(
     for (const { entry, fate } of fates) if (fate === 'rejected') rejected.push(entry)
     const delays = fates.map(({ fate }) => (typeof fate === 'number' ? fate : 0))
     waiting = fates.filter(({ fate }) => typeof fate === 'number').map(({ entry }) => entry)
-    if (waiting.length > 0) await pause(Math.max(...delays), signal)
+    if (waiting.length > 0) await wait(Math.max(...delays), signal)
     if (waiting.length > 0 && signal.aborted) return undefined
   }
   return rejected
@@ -91,17 +92,4 @@ function parse(text: string): z.infer<typeof Entry> | undefined {
 /** The voter id for a voter of another program, always the same. */
 export function ingestedVoter(voterId: string): string {
   return hashedUuid('livetally ingest', voterId)
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(end, ms)
-    function end() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    signal.addEventListener('abort', end)
-  })
 }

@@ -1,11 +1,12 @@
-/** A list in Redis that another program pushes votes to, taken from at least once. The backend's door to Redis beside the bus. */
+/** A list in Redis that another program pushes votes to. Each entry is taken at least once. */
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
+import { REDIS_OPTIONS } from '../../shared/bus/redis-options.ts'
 
 export interface VoteList {
   /**
-   * The oldest entries, up to `max`; waits up to a second for the first. They stay with us until `done`: call that before the next
-   * `take`. Should we die first, whoever else takes from the list gets them within ten seconds.
+   * The oldest entries, up to `max`; waits up to a second for the first. They stay with this consumer until `done`, which comes
+   * before the next `take`. If it dies first, another consumer of the list gets them within ten seconds.
    */
   take(max: number): Promise<string[]>
   /** The entries taken are dealt with; those that were no votes are kept aside, the last thousand of them. */
@@ -57,16 +58,10 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
   const prefix = `${options.namespace}:ingest:${list}`
   const [consumers, own, rejects] = [`${prefix}:consumers`, `${prefix}:taken:${randomUUID()}`, `${prefix}:rejected`]
   const redis = new Redis(options.url, {
-    lazyConnect: true,
-    connectTimeout: 2_000,
-    socketTimeout: 3_000,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 1,
-    retryStrategy: (times: number) => Math.min(1_000, 50 * times),
+    ...REDIS_OPTIONS,
     scripts: { recover: { lua: RECOVER, numberOfKeys: 2 }, takeVotes: { lua: TAKE, numberOfKeys: 3 } },
   }) as TakingRedis
-  // what was wrong shows in the next command
+  // an error shows in the next command
   redis.on('error', () => {})
   try {
     await redis.connect()

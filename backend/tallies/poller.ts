@@ -1,4 +1,5 @@
 /** Committed rows into tallies: read what changed, offer it to the bus, over and over. */
+import { wait } from '../../shared/lifecycle/clock.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -117,19 +118,12 @@ export function createPoller(options: PollerOptions): Poller {
     return at
   }
 
-  const pause = async (ms: number, signal: AbortSignal) => {
-    if (ms <= 0 || signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      endPause = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-      signal.addEventListener('abort', endPause, { once: true })
-    }).finally(() => {
-      if (endPause !== undefined) signal.removeEventListener('abort', endPause)
-      endPause = undefined
-    })
+  const pause = async (ms: number) => {
+    if (ms <= 0) return
+    const nap = new AbortController()
+    endPause = () => nap.abort()
+    await wait(ms, nap.signal)
+    endPause = undefined
   }
 
   return {
@@ -141,10 +135,11 @@ export function createPoller(options: PollerOptions): Poller {
       endPause?.()
     },
     run: async (signal) => {
+      signal.addEventListener('abort', () => endPause?.(), { once: true })
       while (!signal.aborted) {
         if (now() >= nextReadAt) await read()
         if (now() >= publishing.retryAt) await publish((poll) => !offeredAt.has(poll))
-        await pause(nextAt() - now(), signal)
+        if (!signal.aborted) await pause(nextAt() - now())
       }
       nextRecordAt = 0
       await read()

@@ -1,4 +1,5 @@
 /** Whether what is shown is what was voted: ballots counted again, compared with the counters and with what was published. */
+import { wait } from '../../shared/lifecycle/clock.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
@@ -186,7 +187,7 @@ async function comparePublished(
       else published.set(poll.slug, canonical(news) === canonical(tally) ? 'same' : 'different')
     }
     if (![...published.values()].includes('behind') || performance.now() > deadline) return published
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await wait(100)
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { judge, type Verdict } from '../rollout/verdict.ts'
+import { calibrate } from '../support/calibration.ts'
 import { freePort } from '../support/free-port.ts'
 import { run } from '../support/run.ts'
 import { gatherCrowd } from '../rollout/gather-crowd.ts'
@@ -85,13 +86,16 @@ describe('Swarm', { timeout: 1_200_000 }, async () => {
   })
 
   test('after a gateway is killed outright its clients are live again within 3 s', async (t) => {
+    // on the machine for which the bound is written down; a slower one gets as much more time
+    const { slowness } = await calibrate()
+    const boundMs = 3_000 * slowness
     const verdict = await underLoad(t, 'swarm-kill', [], async () => {
       const [gateway = ''] = await ofService('gateway')
       await docker('kill', '--signal', 'KILL', gateway)
-      await delay(8_000)
+      await delay(8_000 * slowness)
     })
     assert.ok(verdict.clientsWithGap > 0, 'nobody was connected to it')
-    assert.ok(verdict.longestGapMs <= 3_000, `the longest gap was ${verdict.longestGapMs} ms`)
+    assert.ok(verdict.longestGapMs <= boundMs, `the longest gap was ${verdict.longestGapMs} ms, not ${Math.round(boundMs)}`)
     assert.equal(verdict.clientsBehind, 0)
     assert.equal(verdict.backwards, 0)
   })

@@ -1,6 +1,6 @@
 /** The API in the backends behind this edge: connections kept alive, bounded in time, tried again where that cannot do anything twice. */
 import pRetry from 'p-retry'
-import { Pool } from 'undici'
+import { Pool, type Dispatcher } from 'undici'
 import { problemResponse } from '../../shared/protocol/problem.ts'
 import { BundledAnswers, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -45,19 +45,20 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
   const backends = backendUrls.map((url) => new Pool(url, settings))
   let turn = 0
 
-  const attempt = async (request: ApiRequest) => {
+  /** Sends once and reads the answer; after a failure the next try goes to the next backend. */
+  const attempt = async <T>({ method, target, headers, body }: ApiRequest, read: Read<T>): Promise<T> => {
     const backend = backends[turn % backends.length]
     if (backend === undefined) throw new Error('no backend is configured')
     try {
-      return await send(backend, request)
+      return await read(await backend.request({ path: target, method, headers, ...(body === undefined ? {} : { body }) }))
     } catch (error) {
       turn += 1
       throw asError(error)
     }
   }
 
-  const tryAgain = (request: ApiRequest) =>
-    pRetry(() => attempt(request), {
+  const tryAgain = <T>(request: ApiRequest, read: Read<T>) =>
+    pRetry(() => attempt(request, read), {
       retries: 20,
       minTimeout: 25,
       maxTimeout: 1_000,
@@ -67,10 +68,11 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       shouldRetry: ({ error }) => mayTryAgain(error, request.method),
     })
 
-  const fetch: Api['fetch'] = async (request) => {
+  /** What `read` makes of the answer, or the problem when no backend answers. */
+  const exchange = async <T>(request: ApiRequest, read: Read<T>): Promise<T | Response> => {
     try {
-      return await attempt(request).catch((error: unknown) => {
-        if (mayTryAgain(asError(error), request.method)) return tryAgain(request)
+      return await attempt(request, read).catch((error: unknown) => {
+        if (mayTryAgain(asError(error), request.method)) return tryAgain(request, read)
         throw error
       })
     } catch (error) {
@@ -87,33 +89,31 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
   }
 
   return {
-    fetch,
+    fetch: (request) => exchange(request, responseOf),
     async castVotes(votes) {
       const body = Buffer.from(JSON.stringify(votes))
-      const answer = await fetch({
-        method: 'PUT',
-        target: VOTE_BUNDLE_PATH,
-        headers: { 'content-type': 'application/json' },
-        body,
-      })
-      if (answer.ok) return BundledAnswers.length(votes.length).parse(await answer.json())
+      const headers = { 'content-type': 'application/json' }
+      const answer = await exchange({ method: 'PUT', target: VOTE_BUNDLE_PATH, headers, body }, async (received) =>
+        received.statusCode === 200 ? await received.body.text() : await responseOf(received),
+      )
+      if (typeof answer === 'string') return BundledAnswers.length(votes.length).parse(JSON.parse(answer))
       const refusal = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
       return votes.map(() => refusal)
     },
   }
 }
 
-async function send(backend: Pool, { method, target, headers, body }: ApiRequest): Promise<Response> {
-  const answer = await backend.request({ path: target, method, headers, ...(body === undefined ? {} : { body }) })
-  const { statusCode: status } = answer
-  const passedOn = headersOf(answer.headers)
+type Read<T> = (answer: Dispatcher.ResponseData) => Promise<T>
+
+async function responseOf({ statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<Response> {
+  const passedOn = headersOf(headers)
   if (isBodyless(status)) {
-    await answer.body.dump()
+    await body.dump()
     return new Response(null, { status, headers: passedOn })
   }
-  const length = Number(answer.headers['content-length'] ?? Number.NaN)
-  if (length <= MAX_COLLECTED_BYTES) return new Response(await answer.body.arrayBuffer(), { status, headers: passedOn })
-  return new Response(ReadableStream.from(answer.body), { status, headers: passedOn })
+  const length = Number(headers['content-length'] ?? Number.NaN)
+  if (length <= MAX_COLLECTED_BYTES) return new Response(await body.arrayBuffer(), { status, headers: passedOn })
+  return new Response(ReadableStream.from(body), { status, headers: passedOn })
 }
 
 /** A record where one is enough: the server writes it out without ever making it a Headers object. */

@@ -263,7 +263,7 @@ describe('the hub', () => {
   })
 })
 
-describe('the goodbye', () => {
+describe('draining the sockets', () => {
   test('tells each socket, closes it with 1012 an overlap later, and takes no longer than the spread', async () => {
     const { clock, hub, join } = setup()
     const joined = Array.from({ length: 100 }, () => join())

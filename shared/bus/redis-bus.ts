@@ -4,9 +4,10 @@
  * Two connections, since a subscribed one takes no other commands. Neither queues while it is down: a tally that could not be
  * admitted is superseded by the next, and replaying old ones after an outage would only be dropped as stale.
  */
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis } from 'ioredis'
 import type { Log } from '../telemetry/log.ts'
 import { Snapshot } from '../protocol/frames.ts'
+import { REDIS_OPTIONS } from './redis-options.ts'
 import { PRESENCE_MS, type BusHealth, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
@@ -19,11 +20,8 @@ export interface RedisBusOptions {
   readonly onGarbage?: () => void
 }
 
-/** How often both connections are asked for a sign of life; a silent one is closed after `SOCKET_TIMEOUT_MS` and made anew. */
+/** How often both connections are asked for a sign of life, in ms: before a silent one is closed (`REDIS_OPTIONS`). */
 const PING_INTERVAL_MS = 2_000
-const SOCKET_TIMEOUT_MS = 3_000
-/** No two tries to reconnect are further apart than this. */
-const MAX_RECONNECT_MS = 1_000
 /** Larger messages are not ours. */
 const MAX_MESSAGE_CHARS = 65_536
 
@@ -55,20 +53,11 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const presencesKey = `${namespace}:gateways`
   const presenceKey = (id: string) => `${namespace}:gateway:${id}`
 
-  const connection = {
-    lazyConnect: true,
-    connectTimeout: 2_000,
-    socketTimeout: SOCKET_TIMEOUT_MS,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 1,
-    retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 50 * times),
-  } satisfies RedisOptions
   const commands = new Redis(options.url, {
-    ...connection,
+    ...REDIS_OPTIONS,
     scripts: { admit: { lua: ADMIT, numberOfKeys: 2 } },
   }) as AdmittingRedis
-  const subscriber = new Redis(options.url, { ...connection, autoResubscribe: true })
+  const subscriber = new Redis(options.url, { ...REDIS_OPTIONS, autoResubscribe: true })
   const listeners = new Map<string, Set<SnapshotListener>>()
   let health: BusHealth = { ok: false, at: 0, error: 'not connected yet' }
 

@@ -19,7 +19,7 @@ export const drainVariables = {
   DRAIN_DEADLINE_MS: {
     schema: integer(100, 3_600_000),
     fallback: '25000',
-    description: 'for leaving as a whole; the stop grace period must be longer',
+    description: 'for the whole shutdown; the stop grace period must be longer',
   },
 } satisfies Record<string, Variable<number>>
 

@@ -1,4 +1,4 @@
-/** Time as the lifecycle sees it, so that tests can hold the hands. */
+/** Time and waiting, behind an interface so that tests can move the hands. */
 import { setTimeout as delay } from 'node:timers/promises'
 
 export interface Clock {
@@ -8,10 +8,10 @@ export interface Clock {
   wait(ms: number, signal?: AbortSignal): Promise<void>
 }
 
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  wait: async (ms, signal) => {
-    // an aborted wait has simply ended early: whoever aborted knows why
-    await delay(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
-  },
+/** Resolves after `ms`, or as soon as the signal aborts; never rejects. */
+export async function wait(ms: number, signal?: AbortSignal): Promise<void> {
+  // an aborted wait just ends early
+  await delay(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
+
+export const systemClock: Clock = { now: () => Date.now(), wait }

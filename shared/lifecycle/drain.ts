@@ -1,7 +1,7 @@
-/** Leaving in stages: each has a deadline of its own, all of them share one, and a stage that is stuck never stops those after it. */
+/** Shuts down in stages: each has a deadline of its own, all share one, and a stage that is stuck never stops those after it. */
 import type { Clock } from './clock.ts'
 
-/** One step of leaving. `run` gives up when its signal aborts; if it does not, it is left behind. */
+/** One step of a shutdown. `run` gives up when its signal aborts; if it does not, it is left behind. */
 export interface Stage {
   readonly name: string
   /** The longest this stage may take, in ms; without one, what is left of the total. */

@@ -1,9 +1,7 @@
-/** Leaving without failing a request: what Node's server does not do by itself. */
+/** Closes an HTTP server without failing a request, which Node's server does not do by itself. */
 import type { Server, ServerResponse } from 'node:http'
 
 export interface HttpDrain {
-  /** Requests being answered now. */
-  readonly inFlight: number
   /**
    * From now on every response says `Connection: close` (RFC 9112 §9.6), those in flight included, so that clients and balancers
    * stop reusing connections while they are still served. Node's own `server.close()` leaves replies in flight on keep-alive.
@@ -16,11 +14,11 @@ export interface HttpDrain {
 /** Watches a server from before it listens. */
 export function createHttpDrain(server: Server): HttpDrain {
   const responses = new Set<ServerResponse>()
-  let leaving = false
+  let isClosing = false
   let idle: (() => void) | undefined
 
   server.prependListener('request', (_request, response: ServerResponse) => {
-    if (leaving) response.shouldKeepAlive = false
+    if (isClosing) response.shouldKeepAlive = false
     responses.add(response)
     response.once('close', () => {
       responses.delete(response)
@@ -29,15 +27,12 @@ export function createHttpDrain(server: Server): HttpDrain {
   })
 
   return {
-    get inFlight() {
-      return responses.size
-    },
     announce() {
-      leaving = true
+      isClosing = true
       for (const response of responses) response.shouldKeepAlive = false
     },
     async finish(signal) {
-      // the callback of close() would also wait for upgraded sockets, which have their own goodbye
+      // the callback of close() would also wait for upgraded sockets, which are drained apart
       server.close()
       server.closeIdleConnections()
       if (responses.size === 0 || signal.aborted) return

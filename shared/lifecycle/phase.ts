@@ -10,25 +10,17 @@ export interface Phase {
   advance(to: PhaseName): void
   /** Whether this phase, or one after it, has been reached. */
   reached(phase: PhaseName): boolean
-  /** Calls the listener with each phase entered from now on. */
-  onChange(listener: (phase: PhaseName) => void): void
 }
 
 export function createPhase(): Phase {
   let index = 0
-  const listeners: ((phase: PhaseName) => void)[] = []
-  const current = (): PhaseName => ORDER[index] ?? 'stopped'
   return {
     get current() {
-      return current()
+      return ORDER[index] ?? 'stopped'
     },
     advance(to) {
-      const next = ORDER.indexOf(to)
-      if (next <= index) return
-      index = next
-      for (const listener of listeners) listener(current())
+      index = Math.max(index, ORDER.indexOf(to))
     },
     reached: (phase) => index >= ORDER.indexOf(phase),
-    onChange: (listener) => void listeners.push(listener),
   }
 }

@@ -1,5 +1,5 @@
 /** Connecting to what may not be up yet. */
-import pRetry, { AbortError } from 'p-retry'
+import pRetry from 'p-retry'
 import type { Log } from '../telemetry/log.ts'
 
 export interface RetryOptions {
@@ -8,8 +8,6 @@ export interface RetryOptions {
   readonly log: Log
   /** Ends the waiting; the promise then rejects with the signal's reason. */
   readonly signal: AbortSignal
-  /** Errors that trying again will not cure, such as a wrong password. */
-  readonly isFinal?: (error: Error) => boolean
 }
 
 /** Tries until it works: exponential from 100 ms, jittered, at most 3 s apart, without end save the signal. */
@@ -19,7 +17,6 @@ export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryO
       try {
         return await attempt()
       } catch (error) {
-        if (error instanceof Error && options.isFinal?.(error)) throw new AbortError(error)
         // p-retry takes a TypeError for a programming mistake and gives up; connections fail with those as well
         throw error instanceof TypeError ? new Error(error.message, { cause: error }) : error
       }

@@ -1,4 +1,4 @@
-/** A process from its first line to its exit code: start, serve until asked to leave, leave in stages. */
+/** Runs a process from its start to its exit code: start, serve until a shutdown is requested, shut down in stages. */
 import type { Log } from '../telemetry/log.ts'
 import type { Clock } from './clock.ts'
 import { drain, type DrainProgress, type Stage } from './drain.ts'
@@ -8,12 +8,10 @@ import { listenForShutdown, type ShutdownRequest, type SignalSource } from './si
 /** What a starting service is given. */
 export interface ServiceContext {
   readonly phase: Phase
-  /** Aborts when the process is asked to leave before it is ready: give up what you are waiting for. */
+  /** Aborts when a shutdown is requested before the process is ready: what still waits then gives up. */
   readonly starting: AbortSignal
   /** How far the drain has come, for the probes; undefined before it starts. */
   readonly drainProgress: () => DrainProgress | undefined
-  /** Asks the process to leave, as a signal would, because of a fault that it cannot work on with. Exit code 1. */
-  readonly fail: (error: unknown) => void
   /** Registers how to release what was just acquired. Releases are the last stages, in reverse order of acquisition. */
   readonly release: (name: string, run: (signal: AbortSignal) => void | Promise<void>) => void
 }
@@ -34,7 +32,7 @@ const RELEASE_DEADLINE_MS = 2_000
 
 /**
  * Runs a service to its end and resolves to the exit code: 0 when everything was left cleanly, 1 after a fault or when a stage
- * failed or was stuck. `start` connects, builds and listens, and returns the stages of leaving, in order.
+ * failed or was stuck. `start` connects, builds and listens, and returns the stages of the shutdown, in order.
  */
 export async function runService(options: ServiceOptions, start: (context: ServiceContext) => Promise<Stage[]>): Promise<number> {
   const { host, log, clock } = options
@@ -45,12 +43,12 @@ export async function runService(options: ServiceOptions, start: (context: Servi
   const shutdown = Promise.withResolvers<ShutdownRequest>()
 
   const onRequest = (request: ShutdownRequest) => {
-    if (request.kind === 'fault') log.error({ err: request.error }, 'a fault nobody caught: leaving')
-    else log.info({ signal: request.signal }, 'asked to leave')
-    starting.abort(new Error('asked to leave while starting'))
+    if (request.kind === 'fault') log.error({ err: request.error }, 'shutdown requested by a fault that was not caught')
+    else log.info({ signal: request.signal }, 'shutdown requested')
+    starting.abort(new Error('shutdown requested during the start'))
     shutdown.resolve(request)
   }
-  const stopListening = listenForShutdown(host, onRequest, (error) => log.error({ err: error }, 'a fault while leaving'))
+  const stopListening = listenForShutdown(host, onRequest, (error) => log.error({ err: error }, 'a fault during the shutdown'))
 
   let stages: Stage[] = []
   try {
@@ -58,12 +56,11 @@ export async function runService(options: ServiceOptions, start: (context: Servi
       phase,
       starting: starting.signal,
       drainProgress: () => progress,
-      fail: (error) => onRequest({ kind: 'fault', error }),
       release: (name, run) => void releases.unshift({ name: `release ${name}`, deadlineMs: RELEASE_DEADLINE_MS, run }),
     })
     if (!starting.signal.aborted) phase.advance('ready')
   } catch (error) {
-    // when it was asked to leave, giving up is what a starting service does
+    // once a shutdown is requested, a starting service gives up on purpose
     if (!starting.signal.aborted) {
       log.error({ err: error }, `cannot start: ${error instanceof Error ? error.message : String(error)}`)
       shutdown.resolve({ kind: 'fault', error })
@@ -85,12 +82,12 @@ export async function runService(options: ServiceOptions, start: (context: Servi
           `stage "${last.name}" ${last.outcome}`,
         )
       }
-      if (now.stage !== undefined) log.info({ stage: now.stage }, `leaving: ${now.stage}`)
+      if (now.stage !== undefined) log.info({ stage: now.stage }, `shutdown stage: ${now.stage}`)
     },
   })
   phase.advance('stopped')
   stopListening()
   const exitCode = request.kind === 'signal' && report.clean ? 0 : 1
-  log.info({ tookMs: report.tookMs, exitCode }, 'left')
+  log.info({ tookMs: report.tookMs, exitCode }, 'stopped')
   return exitCode
 }

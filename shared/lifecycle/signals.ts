@@ -1,4 +1,4 @@
-/** What asks a process to leave, told apart: an operator's signal, or a fault nobody caught. */
+/** Listens for what asks a process to shut down: an operator's signal, or a fault that was not caught. */
 
 export type ShutdownRequest =
   | { readonly kind: 'signal'; readonly signal: string }
@@ -16,7 +16,7 @@ const FAULTS = ['uncaughtException', 'unhandledRejection'] as const
 
 /**
  * Calls `onRequest` for the first signal or fault. A second signal means "now": the process exits at once with 1. Faults after
- * the first request go to `onLateFault`, since the process is leaving anyway. Returns the function that removes all listeners.
+ * the first request go to `onLateFault`, since the process is shutting down anyway. Returns the function that removes all listeners.
  */
 export function listenForShutdown(
   source: SignalSource,
