@@ -19,7 +19,7 @@ test('nobody sees three gateways being replaced behind a balancer', { timeout: 4
     clients,
     plain: Math.round(clients / 10),
     rate: 6,
-    deadlineMs: 15_000 * slowness,
+    deadlineMs: Math.round(15_000 * slowness),
     // as a gateway has it when nobody says otherwise
     spreadMs: 10_000,
     onProgress: (line) => t.diagnostic(line),
