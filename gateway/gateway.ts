@@ -174,8 +174,8 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** The last resort of the feed: the poll as the API shows it to anyone. */
-async function askForPoll(api: Api, poll: string): Promise<Snapshot | undefined> {
-  const response = await api.fetch({ method: 'GET', target: `/api/polls/${poll}`, headers: {} })
+async function askForPoll(api: Api, slug: string): Promise<Snapshot | undefined> {
+  const response = await api.fetch({ method: 'GET', target: `/api/polls/${slug}`, headers: {} })
   if (response.status === 404) return undefined
   if (!response.ok) throw new Error(`the API answered ${response.status}`)
   return Snapshot.parse(await response.json())

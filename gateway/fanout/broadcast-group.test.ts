@@ -33,10 +33,10 @@ function setup(size: number) {
     group,
     members,
     /** A poll has a new tally. */
-    notify(poll: string, version: number) {
-      const topic = topics.get(poll)
+    notify(slug: string, version: number) {
+      const topic = topics.get(slug)
       assert.ok(topic !== undefined)
-      topic.tallyFrame = Buffer.from(`${poll}${version};`)
+      topic.tallyFrame = Buffer.from(`${slug}${version};`)
       group.notify(topic, false)
     },
     waiting,

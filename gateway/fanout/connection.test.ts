@@ -22,7 +22,7 @@ async function serve(t: TestContext, prepare: (stream: Socket) => void = () => {
       const closed = once(socket, 'close').then(([code]) => Number(code))
       const host = { now: Date.now, drained: () => void (drained += 1) }
       connections.push({
-        connection: new Connection({ socket, stream, polls: ['p'], address: '', host }),
+        connection: new Connection({ socket, stream, slugs: ['p'], address: '', host }),
         socket,
         stream,
         closed,

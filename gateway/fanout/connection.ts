@@ -8,8 +8,8 @@ export interface ConnectionOptions {
   readonly socket: WebSocket
   /** The stream below it. */
   readonly stream: Socket
-  /** The polls it follows, in the order asked for, each once. */
-  readonly polls: readonly string[]
+  /** The slugs of the polls it follows, in the order asked for, each once. */
+  readonly slugs: readonly string[]
   /** The client's address. */
   readonly address: string
   readonly host: ConnectionHost
@@ -57,7 +57,7 @@ export class Connection {
   }
 
   readonly address: string
-  readonly polls: readonly string[]
+  readonly slugs: readonly string[]
   /** The number of the last change of its broadcast group that it was sent. */
   seen = -1
   readonly #socket: WebSocket
@@ -77,12 +77,12 @@ export class Connection {
   #seenBefore = -1
   #quietSince: number
 
-  constructor({ socket, stream, polls, address, host }: ConnectionOptions) {
+  constructor({ socket, stream, slugs, address, host }: ConnectionOptions) {
     this.address = address
     this.#socket = socket
     this.#stream = stream
     this.#host = host
-    this.polls = polls
+    this.slugs = slugs
     this.#pingedAt = host.now()
     this.#quietSince = this.#pingedAt
     const known: Known = socket

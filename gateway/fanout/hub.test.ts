@@ -75,14 +75,14 @@ function setup() {
   const clock = createManualClock(1_000_000)
   let sourceAt: number | undefined = 1_000_000
   const hub = createHub({ clock, sourceAt: () => sourceAt, slowMs: 10_000 })
-  const join = (polls = ['p']) => {
+  const join = (slugs = ['p']) => {
     const socket = new FakeSocket(clock.now)
     const connection = new Connection({
       // as much of them as a connection uses
       socket: socket as unknown as WebSocket,
       // as above
       stream: socket.stream as unknown as Socket,
-      polls,
+      slugs,
       address: '192.0.2.1',
       host: { now: clock.now, drained: hub.catchUp },
     })

@@ -29,14 +29,14 @@ export interface Hub {
   /** Sends a socket what it lacks: it was too slow to be told of changes. */
   catchUp(connection: Connection): void
   /** Whether anybody watches the poll. */
-  isWatched(poll: string): boolean
-  snapshot(poll: string): Snapshot | undefined
+  isWatched(slug: string): boolean
+  snapshot(slug: string): Snapshot | undefined
   /** Takes news of a poll: what is not newer is dropped, the rest goes to everyone who watches, at most 20 times a second. */
   apply(snapshot: Snapshot): void
   /** Lets go of a poll nobody watches. */
-  forget(poll: string): void
+  forget(slug: string): void
   /** Lets go of a poll that is gone: whoever watches it is closed with 4404. */
-  end(poll: string): void
+  end(slug: string): void
   /** To be called ten times a second: says "still here" where it was quiet, pings, and closes who does not keep up. */
   tick(): void
 }
@@ -76,8 +76,8 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
   /** Goes on where the last tick ended. */
   let visit = everyone()
 
-  const topicOf = (poll: string): Topic => {
-    const known = topics.get(poll)
+  const topicOf = (slug: string): Topic => {
+    const known = topics.get(slug)
     if (known !== undefined) return known
     const topic: Topic = {
       snapshot: undefined,
@@ -88,15 +88,15 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
       pending: false,
       groups: new Set(),
     }
-    topics.set(poll, topic)
+    topics.set(slug, topic)
     return topic
   }
 
-  const groupOf = (polls: readonly string[]): BroadcastGroup => {
-    const key = polls.join(' ')
+  const groupOf = (slugs: readonly string[]): BroadcastGroup => {
+    const key = slugs.join(' ')
     const known = groups.get(key)
     if (known !== undefined) return known
-    const topicsThere = polls.map(topicOf)
+    const topicsThere = slugs.map(topicOf)
     const group = new BroadcastGroup({ ...groupOptions, topics: topicsThere })
     groups.set(key, group)
     for (const topic of topicsThere) topic.groups.add(group)
@@ -130,20 +130,20 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
     connections: everyone,
     add(connection) {
       size += 1
-      groupOf(connection.polls).add(connection)
+      groupOf(connection.slugs).add(connection)
     },
     remove(connection) {
-      const key = connection.polls.join(' ')
+      const key = connection.slugs.join(' ')
       const group = groups.get(key)
       if (group === undefined || !group.connections.delete(connection)) return
       size -= 1
       if (group.connections.size > 0) return
       groups.delete(key)
-      for (const poll of connection.polls) topics.get(poll)?.groups.delete(group)
+      for (const slug of connection.slugs) topics.get(slug)?.groups.delete(group)
     },
-    catchUp: (connection) => groupOf(connection.polls).catchUp(connection),
-    isWatched: (poll) => (topics.get(poll)?.groups.size ?? 0) > 0,
-    snapshot: (poll) => topics.get(poll)?.snapshot,
+    catchUp: (connection) => groupOf(connection.slugs).catchUp(connection),
+    isWatched: (slug) => (topics.get(slug)?.groups.size ?? 0) > 0,
+    snapshot: (slug) => topics.get(slug)?.snapshot,
     apply(snapshot) {
       const topic = topicOf(snapshot.tally.poll)
       if (!isNewer(snapshot.tally, topic.snapshot?.tally)) return
@@ -153,12 +153,12 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
       if (waitMs <= 0) publish(topic)
       else void publishLater(topic, waitMs)
     },
-    forget(poll) {
-      if (topics.get(poll)?.groups.size === 0) topics.delete(poll)
+    forget(slug) {
+      if (topics.get(slug)?.groups.size === 0) topics.delete(slug)
     },
-    end(poll) {
-      const watching = [...(topics.get(poll)?.groups ?? [])].flatMap(({ connections }) => [...connections])
-      topics.delete(poll)
+    end(slug) {
+      const watching = [...(topics.get(slug)?.groups ?? [])].flatMap(({ connections }) => [...connections])
+      topics.delete(slug)
       for (const connection of watching) connection.close(CloseCode.unknownPoll, 'the poll is gone')
     },
     tick() {

@@ -10,9 +10,9 @@ export type FollowOutcome = 'following' | 'unknown' | 'unavailable'
 
 export interface TallyFeed {
   /** Makes sure that the hub knows the poll and hears its news. */
-  follow(poll: string): Promise<FollowOutcome>
+  follow(slug: string): Promise<FollowOutcome>
   /** Whether it is sure to hear the poll's news already. */
-  isFollowing(poll: string): boolean
+  isFollowing(slug: string): boolean
   /** When a backend last read the database, ms since the epoch. */
   readonly sourceAt: number | undefined
   /** Reconciles until the signal aborts. Never rejects. */
@@ -23,7 +23,7 @@ export interface TallyFeedOptions {
   readonly bus: TallyBus
   readonly hub: Hub
   /** Asks a backend for a poll; undefined when there is none of that name. Rejects when no backend answers. */
-  readonly ask: (poll: string) => Promise<Snapshot | undefined>
+  readonly ask: (slug: string) => Promise<Snapshot | undefined>
   readonly clock: Clock
   readonly log: Log
 }
@@ -44,34 +44,34 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
   let sourceAt: number | undefined
 
   /** Subscribes first and reads then, so that nothing falls between; what comes twice is dropped by the hub. */
-  const join = async (poll: string): Promise<FollowOutcome> => {
+  const join = async (slug: string): Promise<FollowOutcome> => {
     let unsubscribe: (() => void) | undefined
     try {
-      unsubscribe = await bus.subscribe(poll, hub.apply)
-      await read([poll])
+      unsubscribe = await bus.subscribe(slug, hub.apply)
+      await read([slug])
     } catch (error) {
-      log.debug({ poll, err: error }, 'the bus cannot say')
+      log.debug({ poll: slug, err: error }, 'the bus cannot say')
     }
-    if (hub.snapshot(poll) === undefined) {
+    if (hub.snapshot(slug) === undefined) {
       try {
-        const snapshot = await ask(poll)
+        const snapshot = await ask(slug)
         if (snapshot === undefined) {
           unsubscribe?.()
           return 'unknown'
         }
         hub.apply(snapshot)
       } catch (error) {
-        log.debug({ poll, err: error }, 'no backend can say')
+        log.debug({ poll: slug, err: error }, 'no backend can say')
         unsubscribe?.()
         return 'unavailable'
       }
     }
-    followed.set(poll, { unsubscribe, watchedAt: clock.now() })
+    followed.set(slug, { unsubscribe, watchedAt: clock.now() })
     return 'following'
   }
 
-  const read = async (polls: readonly string[]) => {
-    const kept = await bus.latest(polls)
+  const read = async (slugs: readonly string[]) => {
+    const kept = await bus.latest(slugs)
     sourceAt = kept.sourceAt ?? sourceAt
     for (const snapshot of kept.snapshots.values()) hub.apply(snapshot)
     return kept
@@ -79,43 +79,43 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
 
   const reconcile = async () => {
     const now = clock.now()
-    for (const [poll, entry] of followed) {
-      if (hub.isWatched(poll)) entry.watchedAt = now
+    for (const [slug, entry] of followed) {
+      if (hub.isWatched(slug)) entry.watchedAt = now
       else if (now - entry.watchedAt >= FORGET_AFTER_MS) {
         entry.unsubscribe?.()
-        followed.delete(poll)
-        hub.forget(poll)
+        followed.delete(slug)
+        hub.forget(slug)
       }
     }
     await Promise.all(
-      [...followed].map(async ([poll, entry]) => {
-        entry.unsubscribe ??= await bus.subscribe(poll, hub.apply)
+      [...followed].map(async ([slug, entry]) => {
+        entry.unsubscribe ??= await bus.subscribe(slug, hub.apply)
       }),
     )
     const kept = await read([...followed.keys()])
     // while the bus is being filled again after it forgot everything, absence means nothing
     if (kept.sourceAt !== undefined)
-      await Promise.all([...followed.keys()].filter((poll) => !kept.snapshots.has(poll)).map(endIfGone))
+      await Promise.all([...followed.keys()].filter((slug) => !kept.snapshots.has(slug)).map(endIfGone))
   }
 
   /** Only the database knows whether a poll is gone. */
-  const endIfGone = async (poll: string) => {
-    if ((await ask(poll)) !== undefined) return
-    followed.get(poll)?.unsubscribe?.()
-    followed.delete(poll)
-    hub.end(poll)
+  const endIfGone = async (slug: string) => {
+    if ((await ask(slug)) !== undefined) return
+    followed.get(slug)?.unsubscribe?.()
+    followed.delete(slug)
+    hub.end(slug)
   }
 
   return {
     get sourceAt() {
       return sourceAt
     },
-    isFollowing: (poll) => followed.has(poll),
-    async follow(poll) {
-      if (followed.has(poll)) return 'following'
+    isFollowing: (slug) => followed.has(slug),
+    async follow(slug) {
+      if (followed.has(slug)) return 'following'
       // a crowd that arrives for the same poll at once asks once
-      const pending = joining.get(poll) ?? join(poll).finally(() => joining.delete(poll))
-      joining.set(poll, pending)
+      const pending = joining.get(slug) ?? join(slug).finally(() => joining.delete(slug))
+      joining.set(slug, pending)
       return await pending
     },
     async run(signal) {

@@ -60,7 +60,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   const { hub, feed, admission } = options
   const host: ConnectionHost = { now: options.now, drained: hub.catchUp }
   const sockets = createSocketServer()
-  const readPolls = rememberingPolls()
+  const readSlugs = rememberingSlugs()
   let refusing = false
 
   const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
@@ -71,55 +71,55 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })
     }
     if (refusing) return refuse(stream, DRAINING)
-    const polls = readPolls(request.url ?? '')
-    if ('status' in polls) {
-      return polls.closeCode === undefined ? refuse(stream, polls) : refuseInWords(request, stream, head, polls)
+    const slugs = readSlugs(request.url ?? '')
+    if ('status' in slugs) {
+      return slugs.closeCode === undefined ? refuse(stream, slugs) : refuseInWords(request, stream, head, slugs)
     }
     const verdict = admission.enter(address)
     if (verdict !== 'admitted') {
       const [kind, detail, status, retryAfterS] = ADMISSION_REFUSALS[verdict]
       return refuse(stream, { status, kind, detail, retryAfterS })
     }
-    const unknown = polls.filter((poll) => !feed.isFollowing(poll))
+    const unknown = slugs.filter((slug) => !feed.isFollowing(slug))
     // the usual case needs no promise
-    if (unknown.length === 0) return accept(request, stream, head, polls, address)
+    if (unknown.length === 0) return accept(request, stream, head, slugs, address)
     void lookUp(unknown).then((refusal) => {
       // the drain may have begun, or the peer have left, while the polls were looked up
       const late = refusal ?? (refusing ? DRAINING : undefined)
-      if (late === undefined && !stream.destroyed) return accept(request, stream, head, polls, address)
+      if (late === undefined && !stream.destroyed) return accept(request, stream, head, slugs, address)
       admission.leave(address)
       if (late === undefined || stream.destroyed) return undefined
       return late.closeCode === undefined ? refuse(stream, late) : refuseInWords(request, stream, head, late)
     })
   }
 
-  const lookUp = async (polls: readonly string[]): Promise<Refusal | undefined> => {
-    const outcomes = await Promise.all(polls.map((poll) => feed.follow(poll)))
+  const lookUp = async (slugs: readonly string[]): Promise<Refusal | undefined> => {
+    const outcomes = await Promise.all(slugs.map((slug) => feed.follow(slug)))
     const unknown = outcomes.indexOf('unknown')
-    if (unknown >= 0) return unknownPoll(polls[unknown] ?? '')
+    if (unknown >= 0) return unknownPoll(slugs[unknown] ?? '')
     if (!outcomes.includes('unavailable')) return undefined
     return { status: 503, kind: 'unavailable', detail: 'The poll cannot be looked up at present.', retryAfterS: 1 }
   }
 
-  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, polls: readonly string[], address: string) => {
+  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, slugs: readonly string[], address: string) => {
     let isOpen = false
     // answer, definitions and tallies in one write
     stream.cork()
     // calls back at once, or not at all: a handshake that ws refuses ends the stream
     sockets.handleUpgrade(request, stream, head, (socket) => {
       isOpen = true
-      open(socket, stream, polls, address)
+      open(socket, stream, slugs, address)
     })
     stream.uncork()
     if (!isOpen) admission.leave(address)
   }
 
-  const open = (socket: WebSocket, stream: Socket, polls: readonly string[], address: string) => {
+  const open = (socket: WebSocket, stream: Socket, slugs: readonly string[], address: string) => {
     stream.off('error', ignore)
     socket.on('error', ignore) // what goes wrong shows in the close code
     socket.on('message', onMessage)
     socket.on('close', onClose)
-    hub.add(new Connection({ socket, stream, polls, address, host }))
+    hub.add(new Connection({ socket, stream, slugs, address, host }))
     // it was held back while the polls were looked up
     stream.resume()
   }
@@ -173,29 +173,29 @@ function createSocketServer(): WebSocketServer {
 const REMEMBERED = 256
 
 /** Reads the polls a request target names; those who ask for the same get the same array. */
-function rememberingPolls(): (target: string) => readonly string[] | Refusal {
+function rememberingSlugs(): (target: string) => readonly string[] | Refusal {
   const known = new Map<string, readonly string[]>()
   return (target) => {
     const remembered = known.get(target)
     if (remembered !== undefined) return remembered
-    const polls = pollsOf(target)
-    if ('status' in polls) return polls
+    const slugs = slugsOf(target)
+    if ('status' in slugs) return slugs
     if (known.size >= REMEMBERED) known.clear()
-    known.set(target, polls)
-    return polls
+    known.set(target, slugs)
+    return slugs
   }
 }
 
 /** The polls the request target names, each once, or what is wrong with it. */
-function pollsOf(target: string): readonly string[] | Refusal {
+function slugsOf(target: string): readonly string[] | Refusal {
   const url = URL.parse(target, 'http://gateway')
   if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
-  const polls = [...new Set(url.searchParams.getAll('poll'))]
+  const slugs = [...new Set(url.searchParams.getAll('poll'))]
   const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
-  if (polls.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
-  if (polls.length > MAX_POLLS) return tooMany
-  const impossible = polls.find((poll) => !PollSlug.safeParse(poll).success)
-  return impossible === undefined ? polls : unknownPoll(impossible)
+  if (slugs.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
+  if (slugs.length > MAX_POLLS) return tooMany
+  const impossible = slugs.find((slug) => !PollSlug.safeParse(slug).success)
+  return impossible === undefined ? slugs : unknownPoll(impossible)
 }
 
 /** Like an unknown poll nothing that trying again would cure, and so told in words. */
@@ -206,11 +206,11 @@ const tooMany: Refusal = {
   closeCode: CloseCode.notAllowed,
 }
 
-function unknownPoll(poll: string): Refusal {
+function unknownPoll(slug: string): Refusal {
   return {
     status: 404,
     kind: 'unknown-poll',
-    detail: `There is no poll "${poll.slice(0, 64)}".`,
+    detail: `There is no poll "${slug.slice(0, 64)}".`,
     closeCode: CloseCode.unknownPoll,
   }
 }

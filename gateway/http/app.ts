@@ -92,10 +92,10 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   app.get('/p/:poll', serve('/assets/pages/vote.html'))
   app.get('/p/:poll/results', serve('/assets/pages/results.html'))
   app.get('/p/:poll/qr.svg', (c) => {
-    const poll = PollSlug.safeParse(c.req.param('poll'))
-    if (!poll.success) return notFound(c)
+    const slug = PollSlug.safeParse(c.req.param('poll'))
+    if (!slug.success) return notFound(c)
     const { origin } = options.readPeer(c.env.incoming)
-    return c.body(qrCodeSvg(`${origin}/p/${poll.data}`), 200, { 'content-type': 'image/svg+xml', 'cache-control': 'no-cache' })
+    return c.body(qrCodeSvg(`${origin}/p/${slug.data}`), 200, { 'content-type': 'image/svg+xml', 'cache-control': 'no-cache' })
   })
   app.get('/assets/*', (c) => serve(c.req.path)(c))
 

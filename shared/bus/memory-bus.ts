@@ -10,34 +10,34 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
   let sourceAt: number | undefined
   return {
     async admit(snapshot) {
-      const { poll } = snapshot.tally
-      if (!isNewer(snapshot.tally, kept.get(poll)?.tally)) return false
-      kept.set(poll, snapshot)
-      for (const listener of listeners.get(poll) ?? []) listener(snapshot)
+      const { poll: slug } = snapshot.tally
+      if (!isNewer(snapshot.tally, kept.get(slug)?.tally)) return false
+      kept.set(slug, snapshot)
+      for (const listener of listeners.get(slug) ?? []) listener(snapshot)
       return true
     },
-    async forget(poll) {
-      kept.delete(poll)
+    async forget(slug) {
+      kept.delete(slug)
     },
     async heartbeat(at) {
       const remembered = sourceAt !== undefined
       sourceAt = at
       return remembered
     },
-    async latest(polls) {
+    async latest(slugs) {
       const snapshots = new Map<string, Snapshot>()
-      for (const poll of polls) {
-        const snapshot = kept.get(poll)
-        if (snapshot !== undefined) snapshots.set(poll, snapshot)
+      for (const slug of slugs) {
+        const snapshot = kept.get(slug)
+        if (snapshot !== undefined) snapshots.set(slug, snapshot)
       }
       return { snapshots, sourceAt }
     },
-    async subscribe(poll, listener) {
-      const known = listeners.get(poll) ?? new Set()
-      listeners.set(poll, known.add(listener))
+    async subscribe(slug, listener) {
+      const known = listeners.get(slug) ?? new Set()
+      listeners.set(slug, known.add(listener))
       return () => {
         known.delete(listener)
-        if (known.size === 0 && listeners.get(poll) === known) listeners.delete(poll)
+        if (known.size === 0 && listeners.get(slug) === known) listeners.delete(slug)
       }
     },
     async announce(presence) {

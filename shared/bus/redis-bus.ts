@@ -47,7 +47,7 @@ type AdmittingRedis = Redis & {
 /** Connects both connections. Rejects when Redis does not answer; the caller retries. */
 export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBus> {
   const { namespace, log, now } = options
-  const key = (poll: string) => `${namespace}:tally:${poll}`
+  const key = (slug: string) => `${namespace}:tally:${slug}`
   const channelPrefix = `${namespace}:news:`
   const sourceKey = `${namespace}:source`
   const presencesKey = `${namespace}:gateways`
@@ -95,40 +95,40 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
 
   return {
     async admit(snapshot) {
-      const { poll, epoch, version } = snapshot.tally
-      return (await commands.admit(key(poll), channelPrefix + poll, epoch, version, JSON.stringify(snapshot))) === 1
+      const { poll: slug, epoch, version } = snapshot.tally
+      return (await commands.admit(key(slug), channelPrefix + slug, epoch, version, JSON.stringify(snapshot))) === 1
     },
-    async forget(poll) {
-      await commands.del(key(poll))
+    async forget(slug) {
+      await commands.del(key(slug))
     },
     async heartbeat(at) {
       const before = await commands.set(sourceKey, at, 'GET')
       return before !== null
     },
-    async latest(polls) {
+    async latest(slugs) {
       const pipeline = commands.pipeline().get(sourceKey)
-      for (const poll of polls) pipeline.hget(key(poll), 'snapshot')
+      for (const slug of slugs) pipeline.hget(key(slug), 'snapshot')
       const [source, ...replies] = (await pipeline.exec()) ?? []
       const snapshots = new Map<string, Snapshot>()
-      for (const [index, poll] of polls.entries()) {
+      for (const [index, slug] of slugs.entries()) {
         const snapshot = decode(value(replies[index]))
-        if (snapshot !== undefined) snapshots.set(poll, snapshot)
+        if (snapshot !== undefined) snapshots.set(slug, snapshot)
       }
       const sourceAt = Number(value(source) ?? Number.NaN)
       return { snapshots, sourceAt: Number.isFinite(sourceAt) ? sourceAt : undefined }
     },
-    async subscribe(poll, listener) {
-      const known = listeners.get(poll) ?? new Set()
-      listeners.set(poll, known.add(listener))
+    async subscribe(slug, listener) {
+      const known = listeners.get(slug) ?? new Set()
+      listeners.set(slug, known.add(listener))
       const unsubscribe = () => {
         known.delete(listener)
-        if (known.size > 0 || listeners.get(poll) !== known) return
-        listeners.delete(poll)
+        if (known.size > 0 || listeners.get(slug) !== known) return
+        listeners.delete(slug)
         // a channel nobody listens to any more only costs bandwidth: failing to leave it is no fault
-        subscriber.unsubscribe(channelPrefix + poll).catch(() => {})
+        subscriber.unsubscribe(channelPrefix + slug).catch(() => {})
       }
       try {
-        await subscriber.subscribe(channelPrefix + poll)
+        await subscriber.subscribe(channelPrefix + slug)
       } catch (error) {
         unsubscribe()
         throw error

@@ -21,7 +21,7 @@ export interface TallyBus {
   admit(snapshot: Snapshot): Promise<boolean>
 
   /** Forgets a poll that is gone. Gateways find out when they next look. */
-  forget(poll: string): Promise<void>
+  forget(slug: string): Promise<void>
 
   /**
    * Tells the gateways that the database was read at `at` (ms since the epoch). False when the bus had forgotten the last
@@ -30,13 +30,13 @@ export interface TallyBus {
   heartbeat(at: number): Promise<boolean>
 
   /** What is kept of the polls asked for. */
-  latest(polls: readonly string[]): Promise<Kept>
+  latest(slugs: readonly string[]): Promise<Kept>
 
   /**
    * Resolves once news of the poll reaches `listener`; reading `latest` after that misses nothing.
    * The function it resolves to ends the subscription.
    */
-  subscribe(poll: string, listener: SnapshotListener): Promise<() => void>
+  subscribe(slug: string, listener: SnapshotListener): Promise<() => void>
 
   /** Says that a gateway is here. It is forgotten when it has not said so again for five seconds. */
   announce(presence: Presence): Promise<void>
