@@ -9,7 +9,7 @@
  * Runs wherever WebSocket and EventTarget do: browsers, Node 22+, Deno. The connection's rules are in transition.ts.
  */
 import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
-import { initial, transition, type Event as Step, type Orders, type Source, type State, type Timer } from './transition.ts'
+import { initial, transition, type Event as Step, type Effects, type Source, type State, type Timer } from './transition.ts'
 
 export type { PollFrame, State, TallyFrame }
 
@@ -100,22 +100,22 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
     sockets[source] = by
     socket?.close(1000)
   }
-  const obey = (orders: Orders) => {
-    const { hand } = orders
-    if (hand) {
-      emit(hand.type, hand)
-      emit('/' + hand.poll)
+  const run = (effects: Effects) => {
+    const { deliver } = effects
+    if (deliver) {
+      emit(deliver.type, deliver)
+      emit('/' + deliver.poll)
     }
-    for (const source of orders.drop) replace(source)
-    if (orders.promote) {
+    for (const source of effects.drop) replace(source)
+    if (effects.promote) {
       replace('feed', sockets.next)
       sockets.next = undefined
     }
-    for (const [timer, ms] of orders.timers) {
+    for (const [timer, ms] of effects.timers) {
       clearTimeout(timers[timer])
       if (ms !== undefined) timers[timer] = setTimeout(() => step({ type: 'due', from: timer }), ms)
     }
-    if (orders.dial) dial()
+    if (effects.dial) dial()
   }
   // Listeners may call back into the client; what they cause waits until the step that called them is complete.
   const step = (event: Step) => {
@@ -123,9 +123,9 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
     if (queue.length > 1) return
     for (; queue[0]; queue.shift()) {
       const { state, delayed } = model
-      const { model: after, orders } = transition(model, queue[0], Date.now(), random)
+      const { model: after, effects } = transition(model, queue[0], Date.now(), random)
       model = after
-      obey(orders)
+      run(effects)
       if (after.state === 'closed') closed.abort()
       if (after.state !== state || after.delayed !== delayed) emit('status', after)
     }

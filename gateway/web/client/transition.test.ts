@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
-import { initial, transition, type Event, type Model, type Orders, type Source, type State, type Timer } from './transition.ts'
+import { initial, transition, type Event, type Model, type Effects, type Source, type State, type Timer } from './transition.ts'
 
 const NOW = 1_000_000
 const half = () => 0.5
@@ -42,7 +42,7 @@ const PHASES: Record<State, readonly Next[]> = {
 }
 const STATES = Object.keys(PHASES) as State[]
 
-/** A model in `state` that follows polls a and b, has handed out version 5 of both and waits for b from next. */
+/** A model in `state` that follows polls a and b, has delivered version 5 of both and waits for b from next. */
 const situation = (state: State, next: Next): Model => ({
   ...initial,
   state,
@@ -118,33 +118,33 @@ const EVENTS: Record<string, readonly Event[]> = {
   stop: [{ type: 'stop' }],
 }
 
-/** What a word of the table adds to the orders. */
-function apply(word: string, orders: Orders, event: Event, isSettled: boolean): void {
+/** What a word of the table adds to the effects. */
+function apply(word: string, effects: Effects, event: Event, isSettled: boolean): void {
   const set = (entries: { [timer in Timer]?: number | undefined }) => {
-    for (const [timer, ms] of Object.entries(entries)) orders.timers.set(timer as Timer, ms)
+    for (const [timer, ms] of Object.entries(entries)) effects.timers.set(timer as Timer, ms)
   }
   const attempt = isSettled ? 0 : 2
-  if (word === 'hand' && event.type === 'frame') orders.hand = event.frame as TallyFrame
+  if (word === 'deliver' && event.type === 'frame') effects.deliver = event.frame as TallyFrame
   else if (word === 'dial') {
-    orders.dial = true
+    effects.dial = true
     set({ dial: undefined, next: 10_000 })
   } else if (word === 'spread') set({ next: undefined, dial: half() * 1_000 })
   else if (word === 'back off') set({ next: undefined, dial: half() * 250 * 2 ** attempt })
   else if (word === 'back off longer') set({ next: undefined, dial: half() * 2_000 * 2 ** attempt })
   else if (word === 'promote') {
-    orders.promote = true
+    effects.promote = true
     set({ next: undefined, lapse: undefined, feed: 35_000 })
   } else if (word === 'lose feed') {
-    orders.drop.push('feed')
+    effects.drop.push('feed')
     set({ feed: undefined, lapse: 2_000 })
-  } else if (word === 'drop next') orders.drop.push('next')
+  } else if (word === 'drop next') effects.drop.push('next')
   else if (word === 'hear') set({ feed: 35_000 })
   else if (word === 'patience') set({ next: 10_000 })
   else if (word === 'hurry' || word === 'lapse') set({ [word === 'hurry' ? 'next' : 'lapse']: 2_000 })
   else if (word === 'end') {
-    orders.drop.push('feed', 'next')
+    effects.drop.push('feed', 'next')
     set({ dial: undefined, lapse: undefined, feed: undefined, next: undefined })
-  } else assert.equal(word, 'noted', 'a word of the table that nobody explained')
+  } else assert.equal(word, 'noted', 'every word of the table has an effect here')
 }
 
 interface Row {
@@ -197,9 +197,9 @@ for (const { event: name, next: phase, cells } of table) {
         if (name === 'wake after a long silence') Object.assign(before, { heardAt: NOW - 17_000 })
         for (const event of EVENTS[name]!) {
           const frozen = structuredClone(before)
-          const { model, orders } = transition(before, event, NOW, half)
+          const { model, effects } = transition(before, event, NOW, half)
           assert.deepEqual(before, frozen, 'the model given is left as it was')
-          const expected: Orders = { drop: [], timers: new Map() }
+          const expected: Effects = { drop: [], timers: new Map() }
           if (cells[state] === '–') {
             assert.equal(model, before)
           } else {
@@ -210,7 +210,7 @@ for (const { event: name, next: phase, cells } of table) {
             assert.equal(model.state, to)
             assert.ok(PHASES[model.state].includes(model.next), `next is ${model.next}`)
           }
-          assert.deepEqual(orders, expected)
+          assert.deepEqual(effects, expected)
         }
       })
     }

@@ -1,5 +1,5 @@
 /**
- * The connection as a pure function: what is known and one event give what is known next and what the shell must do.
+ * The connection as a pure function: what is known and one event give what is known next and the effects that the shell runs.
  *
  *   connecting ──▶ live ◀──▶ moving          `feed` is the socket the listeners hear,
  *       │           │ ▲         │            `next` the one being opened to take its place.
@@ -42,15 +42,15 @@ export interface Model {
   readonly missing: readonly string[]
   /** Dials since a feed last settled. */
   readonly attempt: number
-  /** The newest definition and tally handed out of each poll. */
+  /** The newest definition and tally delivered of each poll. */
   readonly defined: ReadonlyMap<string, PollFrame>
   readonly seen: ReadonlyMap<string, TallyFrame>
   /** When the feed took over, and when it last sent anything. */
   readonly liveAt: number
   readonly heardAt: number
-  /** When the tallies handed out were last known to be current. */
+  /** When the tallies delivered were last known to be current. */
   readonly asOf?: number
-  /** What the last `alive` said of the source; the same word twice means that the source is silent behind a good connection. */
+  /** What the last `alive` said of the source; the same time twice means that the source is silent behind a good connection. */
   readonly sourceAt?: string
   readonly delayed: boolean
   /** Why it is closed. */
@@ -60,7 +60,7 @@ export interface Model {
 
 export type Event =
   | { readonly type: 'want'; readonly polls: readonly string[] }
-  /** `from` is undefined when a socket speaks that was left; `frame` when nothing could be read. */
+  /** `from` is undefined when the client has left the socket; `frame` when the message was no JSON. */
   | { readonly type: 'open'; readonly from: Source | undefined }
   | { readonly type: 'frame'; readonly from: Source | undefined; readonly frame: Frame | undefined }
   | { readonly type: 'close'; readonly from: Source | undefined; readonly code: number; readonly reason: string }
@@ -69,10 +69,10 @@ export type Event =
   | { readonly type: 'wake'; readonly network: boolean }
   | { readonly type: 'stop' }
 
-/** What the shell must do, in this order. */
-export interface Orders {
+/** What the shell runs, in this order. */
+export interface Effects {
   /** Give this frame to the listeners. */
-  hand?: PollFrame | TallyFrame
+  deliver?: PollFrame | TallyFrame
   /** Leave these sockets, where there are any, with 1000. */
   readonly drop: Source[]
   /** Next becomes feed; the feed before it, if any, is left with 1000. */
@@ -97,11 +97,11 @@ export const initial: Model = {
 }
 
 /** One step at the time `now` in milliseconds; `random` is in [0, 1). The model given is left as it was. */
-export function transition(before: Model, event: Event, now: number, random: () => number): { model: Model; orders: Orders } {
+export function transition(before: Model, event: Event, now: number, random: () => number): { model: Model; effects: Effects } {
   const { state, next } = before
   const model: { -readonly [Key in keyof Model]: Model[Key] } = { ...before }
-  const timers: Orders['timers'] = new Map()
-  const orders: Orders = { drop: [], timers }
+  const timers: Effects['timers'] = new Map()
+  const effects: Effects = { drop: [], timers }
   const clear = (...names: Timer[]) => names.forEach((name) => timers.set(name, undefined))
 
   const dial = () => {
@@ -109,7 +109,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.missing = model.polls
     clear('dial')
     timers.set('next', Timing.patienceMs)
-    orders.dial = true
+    effects.dial = true
   }
   const dialIn = (ms: number) => {
     model.next = 'waiting'
@@ -119,7 +119,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
   const backOff = (code?: number) =>
     dialIn(backoffMs(model.attempt++, random, code === CloseCode.tryAgainLater ? OVERLOAD_BACKOFF : undefined))
   const lose = (from: Source, code?: number) => {
-    orders.drop.push(from)
+    effects.drop.push(from)
     if (from === 'feed') {
       model.state = 'reconnecting'
       if (now - model.liveAt >= Timing.settledMs) model.attempt = 0
@@ -132,7 +132,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.state = 'live'
     model.next = 'none'
     model.liveAt = model.heardAt = now
-    orders.promote = true
+    effects.promote = true
     clear('next', 'lapse')
     timers.set('feed', Timing.silenceMs)
   }
@@ -141,7 +141,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.next = 'none'
     model.code = code
     model.reason = reason
-    orders.drop.push('feed', 'next')
+    effects.drop.push('feed', 'next')
     clear('dial', 'lapse', 'feed', 'next')
   }
   const hear = (from: Source, frame: Frame | undefined) => {
@@ -152,13 +152,13 @@ export function transition(before: Model, event: Event, now: number, random: () 
     if (frame?.type === 'poll') {
       if (JSON.stringify(frame) !== JSON.stringify(model.defined.get(frame.poll))) {
         model.defined = new Map(model.defined).set(frame.poll, frame)
-        orders.hand = frame
+        effects.deliver = frame
       }
     } else if (frame?.type === 'tally') {
       const seen = model.seen.get(frame.poll)
       if (isNewer(frame, seen)) {
         model.seen = new Map(model.seen).set(frame.poll, frame)
-        orders.hand = frame
+        effects.deliver = frame
       }
       if (!seen || !isNewer(seen, frame)) {
         model.asOf = now
@@ -185,7 +185,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
   // An event about a socket or a timer that is gone changes nothing.
   const hasFeed = state === 'live' || state === 'moving'
   const here = { feed: hasFeed, next: next === 'dialing', dial: next === 'waiting', lapse: !hasFeed && next !== 'none' }
-  if (state === 'closed' || ('from' in event && !(event.from && here[event.from]))) return { model: before, orders }
+  if (state === 'closed' || ('from' in event && !(event.from && here[event.from]))) return { model: before, effects }
 
   if (event.type === 'stop') end()
   else if (event.type === 'open') timers.set('next', Timing.patienceMs)
@@ -211,9 +211,9 @@ export function transition(before: Model, event: Event, now: number, random: () 
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'
       else if (next === 'none') timers.set('lapse', Timing.lapseMs)
-      orders.drop.push('next')
+      effects.drop.push('next')
       dial()
     }
   }
-  return { model, orders }
+  return { model, effects }
 }
