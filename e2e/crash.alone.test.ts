@@ -105,7 +105,7 @@ test(
       else assert.ok(stored.get(voter) === undefined || stored.get(voter) === option)
     }
     for (const voter of stored.keys()) assert.ok(told.has(voter), 'a ballot nobody cast')
-    const [verified] = await verify({ database, bus, polls: [POLL] })
+    const [verified] = await verify({ database, bus, slugs: [POLL] })
     assert.ok(verified?.ok, JSON.stringify(verified))
     assert.equal(verified.published, 'same')
     const unknown = [...told.values()].filter((fate) => !fate.acknowledged).length

@@ -43,7 +43,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     const store = createTallyReader(database)
     await store.readChanges()
 
-    const request = { table: 'votes', optionColumn: 'vote', poll: slug }
+    const request = { table: 'votes', optionColumn: 'vote', slug }
     const source = { table: 'public.votes', optionColumn: 'vote' }
     assert.deepEqual(await adopt(database, request), { kind: 'adopted', source, corrected: 3 })
     const [adopted] = await store.readChanges()
@@ -57,7 +57,7 @@ onEachDatabase('adopting a table', (use, kind) => {
 
     await database.query(sql("DELETE FROM votes WHERE id = '2e'"))
     assert.deepEqual((await store.readChanges())[0]?.tally.counts, { a: 1, b: 2 })
-    assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+    assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
     await database.query(sql('TRUNCATE votes'))
     assert.deepEqual((await store.readChanges())[0]?.tally, {
       ...(await store.read(slug))?.tally,
@@ -79,7 +79,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     await exampleWorker(database, '5b', 'a')
     const poll = await createPollStore(database).get('cats-vs-dogs')
     assert.deepEqual([poll?.state, poll?.source, poll?.epoch], ['closed', null, 2])
-    assert.ok((await verify({ database, polls: ['cats-vs-dogs'] }))[0]?.ok)
+    assert.ok((await verify({ database, slugs: ['cats-vs-dogs'] }))[0]?.ok)
     assert.deepEqual(await release(database, 'cats-vs-dogs'), { kind: 'no-source' })
     assert.deepEqual(await release(database, 'nowhere'), { kind: 'unknown-poll' })
   })
@@ -88,7 +88,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     const { database, createPoll } = use()
     await database.query(sql('CREATE TABLE answers (answer integer)'))
     const { slug } = await createPoll({ options: [{ id: '1', label: 'One' }] })
-    const request = { table: 'answers', optionColumn: 'answer', poll: slug }
+    const request = { table: 'answers', optionColumn: 'answer', slug }
     await adopt(database, request)
     const unseen = async () => {
       await database.query(sql('ALTER TABLE answers DISABLE TRIGGER USER'))
@@ -99,8 +99,8 @@ onEachDatabase('adopting a table', (use, kind) => {
     const adopted = await adopt(database, request)
     assert.equal(adopted.kind === 'adopted' && adopted.corrected, 2)
     await unseen()
-    assert.deepEqual(await repair({ database, polls: [slug] }), [slug])
-    assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+    assert.deepEqual(await repair({ database, slugs: [slug] }), [slug])
+    assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
   })
 
   test('quotes any name a table and a column can have', async () => {
@@ -108,7 +108,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     await database.query(sql(`CREATE SCHEMA "my ""schema"`))
     await database.query(sql(`CREATE TABLE "my ""schema"."Votes; DROP TABLE x" ("the 'option' %I $f$" text)`))
     const { slug } = await createPoll()
-    const request = { table: `"my ""schema"."Votes; DROP TABLE x"`, optionColumn: `the 'option' %I $f$`, poll: slug }
+    const request = { table: `"my ""schema"."Votes; DROP TABLE x"`, optionColumn: `the 'option' %I $f$`, slug }
     assert.equal((await adopt(database, request)).kind, 'adopted')
     await database.query(sql(`INSERT INTO ${request.table} VALUES ('cats'), ('cats'), ('${'x'.repeat(9_000)}')`))
     const store = createTallyReader(database)
@@ -125,7 +125,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     await database.query(sql('CREATE TABLE parts (choice text) PARTITION BY LIST (choice)'))
     const { id, slug } = await createPoll()
     const kindOf = async (table: string, optionColumn = 'choice', poll = slug) =>
-      (await adopt(database, { table, optionColumn, poll })).kind
+      (await adopt(database, { table, optionColumn, slug: poll })).kind
     for (const name of ['nowhere', 'plain; DROP TABLE plain', '"plain', '', 'a.b.c', 'plain\0', "plain'--"]) {
       assert.equal(await kindOf(name), 'unknown-table', name)
     }
@@ -146,7 +146,7 @@ onEachDatabase('adopting a table', (use, kind) => {
     const { database, createPoll } = use()
     await database.query(sql('CREATE TABLE kept (choice text)'))
     const { slug } = await createPoll()
-    await adopt(database, { table: 'kept', optionColumn: 'choice', poll: slug })
+    await adopt(database, { table: 'kept', optionColumn: 'choice', slug })
     await createPollStore(database).remove(slug)
     assert.deepEqual(
       await database.query(sql("SELECT tgname FROM pg_trigger WHERE tgrelid = 'kept'::regclass AND NOT tgisinternal")),
@@ -176,10 +176,10 @@ onEachDatabase('adopting a table', (use, kind) => {
           while (writing) await database.query(sql("INSERT INTO busy SELECT 'cats' FROM generate_series(1, 3)"))
         }),
       )
-      for (let round = 0; round < 3; round++) await adopt(database, { table: 'busy', optionColumn: 'choice', poll: slug })
+      for (let round = 0; round < 3; round++) await adopt(database, { table: 'busy', optionColumn: 'choice', slug })
       writing = false
       await writers
-      assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+      assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
     })
 
     test('works from the command line: creates the poll from the values found, and releases it', async () => {
@@ -210,6 +210,13 @@ onEachDatabase('adopting a table', (use, kind) => {
       assert.deepEqual([snapshot?.poll.question, snapshot?.tally.counts], ['What is for lunch?', { soup: 2, salad: 1 }])
       const refused = await run('--table', 'dinner', '--option-column', 'dish', '--poll', 'lunch')
       assert.deepEqual(refused, { out: '', errors: 'there is no such table\n', code: 1 })
+      // a database in which adopting fails: no poll must be left that nobody counts for
+      await database.query(sql('ALTER FUNCTION livetally.adopt RENAME TO adopt_elsewhere'))
+      const failed = await run('--table', 'lunch', '--option-column', 'dish', '--poll', 'dinner')
+      await database.query(sql('ALTER FUNCTION livetally.adopt_elsewhere RENAME TO adopt'))
+      assert.equal(failed.code, 2)
+      assert.match(failed.errors, /livetally\.adopt/)
+      assert.equal(await createPollStore(database).get('dinner'), undefined)
       assert.equal((await run('--poll', 'lunch', '--release')).code, 0)
       assert.equal((await run('--poll', 'Not a slug')).code, 2)
     })

@@ -1,7 +1,8 @@
-/** Counting a table that another program owns, as if it were ours: for good, or until it is released. */
+/** Has polls count the rows of another program's table in place of ballots, until the table is released. */
 import { sqlState } from '../database/errors.ts'
 import type { Database, Queryable, Transaction } from '../database/database.ts'
 import { type CreateOutcome, type NewPoll, createPollStore } from '../polls/poll-store.ts'
+import type { Poll } from '../polls/poll.ts'
 import type { PollSource } from '../database/schema.ts'
 
 export interface AdoptRequest {
@@ -9,53 +10,60 @@ export interface AdoptRequest {
   readonly table: string
   /** The column's exact name. Its value as text is the option's id; rows where it is NULL count for nothing. */
   readonly optionColumn: string
-  /** Slug of an existing poll. */
-  readonly poll: string
+  /** Of an existing poll. */
+  readonly slug: string
 }
 
 export type AdoptOutcome =
-  /** Counted from now on. `corrected` is by how many rows the counters were off: all of them at first, 0 when nothing was amiss. */
-  { readonly kind: 'adopted'; readonly source: PollSource; readonly corrected: number } | AdoptRefusal
+  /** The table is counted from now on. `corrected` says by how many rows the counters were off: all of them at first, 0 when none was. */
+  { readonly kind: 'adopted'; readonly source: PollSource; readonly corrected: number } | NotAdopted
 
-export type AdoptRefusal =
+export type NotAdopted =
   | { readonly kind: 'unknown-poll' }
   | { readonly kind: 'unknown-table' }
   | { readonly kind: 'unknown-column' }
-  /** A view, a partition, a parent of others, one of Livetally's or Postgres' own: its changes do not all pass our triggers. */
+  /** A view, a partition, a parent of others, or a table of Livetally or Postgres: triggers on it would not see every change. */
   | { readonly kind: 'not-adoptable'; readonly reason: string }
   /** The poll has ballots of its own. */
   | { readonly kind: 'has-ballots' }
   /** The poll counts another table or column. */
   | { readonly kind: 'other-source'; readonly source: PollSource }
 
+export type CreateAdoptedOutcome =
+  /** `corrected` as in `AdoptOutcome`. */
+  | { readonly kind: 'created'; readonly poll: Poll; readonly corrected: number }
+  | Exclude<CreateOutcome, { readonly kind: 'created' }>
+  | NotAdopted
+  /** The table belongs to another database role. */
+  | { readonly kind: 'not-owner' }
+
 export type ReleaseOutcome = { readonly kind: 'released' } | { readonly kind: 'unknown-poll' } | { readonly kind: 'no-source' }
 
 /**
- * Has a poll count a table: triggers, and what is in the table already, in one transaction in which nobody else writes to it. May be
- * repeated at any time. Rejects if the database role does not own the table, or if the table stays locked by others for 10 s.
+ * Has a poll count a table: one transaction puts the triggers on the table and counts the rows that are in it, while it locks
+ * other writers out. It may be repeated at any time. Rejects if the database role does not own the table, or if the table stays
+ * locked by others for 10 s.
  */
 export async function adopt(database: Database, request: AdoptRequest): Promise<AdoptOutcome> {
   const found = await findSource(database, request)
   if (found.kind !== 'found') return found
-  return await database.withTransaction(async (transaction) => await adoptFound(transaction, request.poll, found.source), {
+  return await database.withTransaction(async (transaction) => await adoptFound(transaction, request.slug, found.source), {
     unhurried: true,
   })
 }
 
-/** Creates a poll that counts a table from its first moment; when the table cannot be adopted there is no poll either. */
-export async function createAdopted(
-  database: Database,
-  poll: NewPoll,
-  source: PollSource,
-): Promise<CreateOutcome | AdoptRefusal | { readonly kind: 'not-owner' }> {
+/** Creates a poll that counts a table. When the table cannot be adopted, or adopting it fails, the poll is removed again. */
+export async function createAdopted(database: Database, poll: NewPoll, source: PollSource): Promise<CreateAdoptedOutcome> {
   const polls = createPollStore(database)
   const found = await findSource(database, source)
   if (found.kind !== 'found') return found
   const created = await polls.create(poll)
   if (created.kind !== 'created') return created
   try {
-    const adopted = await adopt(database, { ...source, poll: poll.slug })
-    if (adopted.kind === 'adopted') return { kind: 'created', poll: (await polls.get(poll.slug)) ?? created.poll }
+    const adopted = await adopt(database, { ...source, slug: poll.slug })
+    if (adopted.kind === 'adopted') {
+      return { kind: 'created', poll: (await polls.get(poll.slug)) ?? created.poll, corrected: adopted.corrected }
+    }
     await polls.remove(poll.slug)
     return adopted
   } catch (error) {
@@ -65,11 +73,11 @@ export async function createAdopted(
   }
 }
 
-/** Takes the triggers off the table. The poll stays, closed and empty, in a new epoch. */
-export async function release(database: Database, poll: string): Promise<ReleaseOutcome> {
+/** Takes the triggers off the table and leaves the poll closed and empty, in a new epoch. */
+export async function release(database: Database, slug: string): Promise<ReleaseOutcome> {
   return await database.withTransaction(
     async (transaction) => {
-      const locked = await lockPoll(transaction, poll)
+      const locked = await lockPoll(transaction, slug)
       if (locked === undefined) return { kind: 'unknown-poll' }
       if (locked.source === null) return { kind: 'no-source' }
       await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
@@ -90,7 +98,7 @@ export async function release(database: Database, poll: string): Promise<Release
   )
 }
 
-/** The values of the column that occur most, most frequent first: what a poll that is made for the table may offer. */
+/** The values that are most frequent in the column, the most frequent first: options for a poll that is made for the table. */
 export async function suggestOptions(database: Database, source: PollSource): Promise<string[]> {
   const [statement] = await database.query<{ text: string }>(
     {
@@ -103,21 +111,21 @@ export async function suggestOptions(database: Database, source: PollSource): Pr
   return (await database.query<{ option: string }>({ text: statement.text })).map(({ option }) => option)
 }
 
-type FoundSource = { readonly kind: 'found'; readonly source: PollSource } | AdoptRefusal
+type FoundSource = { readonly kind: 'found'; readonly source: PollSource } | NotAdopted
 
-/** The table and the column by the names Postgres has for them. */
+/** Looks the table and the column up; the source that is found has the table's name as Postgres prints it. */
 export async function findSource(
   connection: Queryable,
   request: Pick<AdoptRequest, 'table' | 'optionColumn'>,
 ): Promise<FoundSource> {
   const { table, optionColumn } = request
-  // a name is only ever looked up, and quoted by Postgres itself; what Postgres cannot even parse as a name is refused here
+  // names go to Postgres as parameters, since Postgres quotes them itself; a NUL cannot be part of a parameter
   if (table.includes('\0') || optionColumn.includes('\0')) return { kind: 'unknown-table' }
   let rows: SourceRow[]
   try {
     rows = await connection.query<SourceRow>(SOURCE, [table, optionColumn])
   } catch (error) {
-    // "invalid name syntax", or a database other than this one
+    // to_regclass throws these for what cannot be parsed as a name, and for the name of another database
     if (/^(42601|42602|0A000)$/.test(sqlState(error) ?? '')) return { kind: 'unknown-table' }
     throw error
   }
@@ -128,15 +136,15 @@ export async function findSource(
   return { kind: 'found', source: { table: row.name, optionColumn } }
 }
 
-async function adoptFound(transaction: Transaction, poll: string, source: PollSource): Promise<AdoptOutcome> {
-  const locked = await lockPoll(transaction, poll)
+async function adoptFound(transaction: Transaction, slug: string, source: PollSource): Promise<AdoptOutcome> {
+  const locked = await lockPoll(transaction, slug)
   if (locked === undefined) return { kind: 'unknown-poll' }
   const { id, source: before } = locked
   if (before !== null && (before.table !== source.table || before.optionColumn !== source.optionColumn)) {
     return { kind: 'other-source', source: before }
   }
   if (before === null && locked.has_ballots) return { kind: 'has-ballots' }
-  // whoever waits for us keeps later writers waiting too, so we do not queue for long
+  // a lock request that waits makes later writers wait behind it, so this one gives up after 10 s
   await transaction.query({ text: "SET LOCAL lock_timeout = '10s'" })
   const [lock] = await transaction.query<{ text: string }>({ text: LOCK }, [source.table])
   await transaction.query({ text: lock?.text ?? '' })

@@ -7,7 +7,7 @@ import { createLog } from '../../shared/telemetry/log.ts'
 import type { Database } from '../database/database.ts'
 import { connectPostgres } from '../database/postgres.ts'
 import { createPollStore } from '../polls/poll-store.ts'
-import { adopt, findSource, release, suggestOptions } from './adopt.ts'
+import { adopt, createAdopted, findSource, release, suggestOptions } from './adopt.ts'
 
 const USAGE = `Usage: npm run adopt -- --table votes --option-column vote --poll cats-vs-dogs [--question TEXT] [--option a=Cats …]
        npm run adopt -- --poll cats-vs-dogs --release
@@ -22,6 +22,7 @@ const COMPLAINTS: Readonly<Record<string, string>> = {
   'unknown-poll': 'there is no such poll',
   'unknown-table': 'there is no such table',
   'unknown-column': 'the table has no such column',
+  'not-owner': 'the table belongs to another database role',
   'has-ballots': 'the poll has ballots of its own: choose another poll, or remove them first',
   'other-source': 'the poll counts another table: release that first',
   'no-source': 'the poll counts no table',
@@ -31,36 +32,42 @@ const flags = readFlags()
 const log = await createLog({ service: 'adopt', level: 'silent', terminal: false })
 const database = await connect()
 try {
-  process.exitCode = flags.release ? await runRelease(flags.poll) : await runAdopt(flags)
+  process.exitCode = flags.release ? await runRelease(flags.slug) : await runAdopt(flags)
 } catch (error) {
   fail(`${error instanceof Error ? error.message : String(error)}\n`)
 } finally {
   await database.close()
 }
 
-async function runRelease(poll: string): Promise<number> {
-  const { kind } = await release(database, poll)
-  return kind === 'released' ? say(`${poll} is closed and counts nothing any more.`) : complain(kind)
+async function runRelease(slug: string): Promise<number> {
+  const { kind } = await release(database, slug)
+  return kind === 'released' ? say(`${slug} is closed and counts nothing any more.`) : complain(kind)
 }
 
-async function runAdopt({ poll, table, optionColumn, question, options }: AdoptFlags): Promise<number> {
-  const polls = createPollStore(database)
-  if ((await polls.get(poll)) === undefined) {
-    const found = await findSource(database, { table, optionColumn })
-    if (found.kind !== 'found') return complain(found.kind)
-    const offered = options.length > 0 ? options : (await suggestOptions(database, found.source)).map((id) => ({ id, label: id }))
-    const usable = offered.filter(({ id }) => OptionId.safeParse(id).success)
-    if (usable.length === 0) return complain('no-options')
-    await polls.create({ slug: poll, question: question ?? poll, options: usable })
-  }
-  const outcome = await adopt(database, { poll, table, optionColumn })
-  if (outcome.kind !== 'adopted') return complain(outcome.kind === 'not-adoptable' ? outcome.reason : outcome.kind)
-  const { source, corrected } = outcome
-  return say(`${poll} counts ${source.table}.${source.optionColumn}; ${corrected} rows were not counted yet.`)
+async function runAdopt({ slug, table, optionColumn, question, options }: AdoptFlags): Promise<number> {
+  const created = await createUnlessThere({ slug, table, optionColumn, question, options })
+  // a poll that is there already, or that somebody else created meanwhile, is adopted as it is
+  const outcome =
+    created === undefined || created.kind === 'slug-taken' ? await adopt(database, { slug, table, optionColumn }) : created
+  if (outcome.kind === 'not-adoptable') return complain(outcome.reason)
+  if (outcome.kind !== 'adopted' && outcome.kind !== 'created') return complain(outcome.kind)
+  const source = outcome.kind === 'adopted' ? outcome.source : outcome.poll.source
+  return say(`${slug} counts ${source?.table}.${source?.optionColumn}; ${outcome.corrected} rows were not counted yet.`)
+}
+
+/** Creates the poll together with its source, unless there is a poll with this slug: then undefined. */
+async function createUnlessThere({ slug, table, optionColumn, question, options }: Omit<AdoptFlags, 'release'>) {
+  if ((await createPollStore(database).get(slug)) !== undefined) return undefined
+  const found = await findSource(database, { table, optionColumn })
+  if (found.kind !== 'found') return found
+  const offered = options.length > 0 ? options : (await suggestOptions(database, found.source)).map((id) => ({ id, label: id }))
+  const usable = offered.filter(({ id }) => OptionId.safeParse(id).success)
+  if (usable.length === 0) return { kind: 'no-options' } as const
+  return await createAdopted(database, { slug, question: question ?? slug, options: usable }, found.source)
 }
 
 interface AdoptFlags {
-  readonly poll: string
+  readonly slug: string
   readonly table: string
   readonly optionColumn: string
   readonly question: string | undefined
@@ -80,15 +87,15 @@ function readFlags(): AdoptFlags {
         release: { type: 'boolean', default: false },
       },
     })
-    const poll = PollSlug.safeParse(values.poll)
-    if (!poll.success) return fail(`--poll must be ${poll.error.issues[0]?.message}\n${USAGE}\n`)
+    const slug = PollSlug.safeParse(values.poll)
+    if (!slug.success) return fail(`--poll must be ${slug.error.issues[0]?.message}\n${USAGE}\n`)
     if (!values.release && (values.table === '' || values['option-column'] === '')) return fail(`${USAGE}\n`)
     const options = values.option.map((text) => {
       const [id = '', ...label] = text.split('=')
       return { id, label: label.join('=') || id }
     })
     const { table, question, release: releasing, 'option-column': optionColumn } = values
-    return { poll: poll.data, table, optionColumn, question, options, release: releasing }
+    return { slug: slug.data, table, optionColumn, question, options, release: releasing }
   } catch (error) {
     return fail(`${String(error)}\n${USAGE}\n`)
   }

@@ -47,7 +47,7 @@ try {
   const scope = {
     database,
     onProgress,
-    ...(flags.poll === undefined ? {} : { polls: flags.poll }),
+    ...(flags.poll === undefined ? {} : { slugs: flags.poll }),
     ...(bus === undefined ? {} : { bus }),
   }
   if (flags.repair) {
@@ -56,7 +56,7 @@ try {
   }
   const verified = await verify(scope)
   await bus?.close()
-  const unknown = flags.poll?.filter((slug) => !verified.some(({ poll }) => poll === slug)) ?? []
+  const unknown = flags.poll?.filter((slug) => !verified.some((poll) => poll.slug === slug)) ?? []
   process.stdout.write(verifyReport(verified))
   for (const slug of unknown) process.stderr.write(`there is no poll "${slug}"\n`)
   process.exitCode = unknown.length === 0 && verified.every(({ ok }) => ok) ? 0 : 1

@@ -1,11 +1,11 @@
-/** Counting the slow way: every row. */
+/** Recounts: reads every row, where the counters only say what the triggers added up. */
 import type { Queryable } from '../database/database.ts'
 import type { PollSource } from '../database/schema.ts'
 
 /** Rows per option. */
 export type Recount = ReadonlyMap<string, number>
 
-/** Livetally's own ballots, by poll id; of the given polls or of all. */
+/** Counts Livetally's own ballots by poll id, of the given polls or of all. */
 export async function recountBallots(
   connection: Queryable,
   pollIds: readonly number[] | undefined,
@@ -26,15 +26,20 @@ export async function recountBallots(
   return counts
 }
 
-/** The rows of another program's table. Postgres itself quotes its names. */
+/**
+ * Counts the rows of another program's table. Postgres quotes the names. Where the table or the column is gone, by whatever
+ * hand, nothing is counted.
+ */
 export async function recountSource(connection: Queryable, source: PollSource): Promise<Recount> {
-  const [statement] = await connection.query<{ text: string | null }>(
+  const [statement] = await connection.query<{ text: string }>(
     {
-      text: `SELECT format('SELECT left(%1$I::text, 200) AS option, count(*) AS n FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1', $2::text, to_regclass($1)) AS text`,
+      text: `SELECT format('SELECT left(%1$I::text, 200) AS option, count(*) AS n FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1',
+          attname, attrelid::regclass) AS text
+        FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND attnum > 0 AND NOT attisdropped`,
     },
     [source.table, source.optionColumn],
   )
-  if (statement === undefined || statement.text === null) return new Map()
+  if (statement === undefined) return new Map()
   const rows = await connection.query<{ option: string; n: string }>({ text: statement.text })
   return new Map(rows.map(({ option, n }) => [option, Number(n)]))
 }

@@ -1,12 +1,12 @@
 /** The table `npm run verify` prints. */
 import type { VerifiedPoll } from './verify.ts'
 
-/** One line per option, and one that says how it went. */
+/** A table with a line for each option, and below it the verdict. */
 export function verifyReport(polls: readonly VerifiedPoll[]): string {
   const head = ['poll', 'option', 'ballots', 'counted', 'difference', 'published']
-  const rows = polls.flatMap(({ poll, options, published, version, epoch }) =>
+  const rows = polls.flatMap(({ slug, options, published, version, epoch }) =>
     options.map(({ option, ballots, counted }, i) => [
-      i === 0 ? poll : '',
+      i === 0 ? slug : '',
       option,
       String(ballots),
       String(counted),
@@ -24,6 +24,6 @@ export function verifyReport(polls: readonly VerifiedPoll[]): string {
   const verdict =
     wrong.length === 0
       ? `${polls.length} ${polls.length === 1 ? 'poll' : 'polls'}: every ballot counted once.`
-      : `${wrong.length} of ${polls.length} differ: ${wrong.map(({ poll }) => poll).join(', ')}`
+      : `${wrong.length} of ${polls.length} differ: ${wrong.map(({ slug }) => slug).join(', ')}`
   return `${[line(head), ...rows.map(line)].join('\n')}\n\n${verdict}\n`
 }

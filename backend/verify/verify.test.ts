@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
+import { adopt } from '../adopt/adopt.ts'
 import { createBallotBox } from '../ballots/ballot-box.ts'
 import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { createPollStore } from '../polls/poll-store.ts'
 import { createTallyReader } from '../tallies/tally-reader.ts'
 import { verifyReport } from './report.ts'
 import { repair, verify } from './verify.ts'
@@ -28,7 +30,7 @@ onEachDatabase('verifying', (use, kind) => {
 
   test('finds nothing where all is well, and says so', async () => {
     const { slug } = await pollWithVotes()
-    const [verified] = await verify({ database: use().database, polls: [slug] })
+    const [verified] = await verify({ database: use().database, slugs: [slug] })
     assert.deepEqual(verified?.options, [
       { option: 'cats', ballots: 10, counted: 10 },
       { option: 'dogs', ballots: 20, counted: 20 },
@@ -42,15 +44,15 @@ onEachDatabase('verifying', (use, kind) => {
     const { id, slug } = await pollWithVotes()
     await falsify(id)
     await database.query(sql(`UPDATE livetally.polls SET options = '[{"id": "dogs", "label": "Dogs"}]' WHERE id = $1`), [id])
-    const [wrong] = await verify({ database, polls: [slug] })
+    const [wrong] = await verify({ database, slugs: [slug] })
     assert.deepEqual(wrong?.options.at(-1), { option: 'cats', ballots: 10, counted: 17 })
     assert.ok(!wrong.ok)
     assert.match(verifyReport([wrong]), /\+7/)
-    assert.deepEqual(await repair({ database, polls: [slug] }), [slug])
-    const [right] = await verify({ database, polls: [slug] })
+    assert.deepEqual(await repair({ database, slugs: [slug] }), [slug])
+    const [right] = await verify({ database, slugs: [slug] })
     assert.ok(right?.ok)
     assert.deepEqual([right.epoch, right.version > wrong.version], [2, true])
-    assert.deepEqual(await repair({ database, polls: [slug] }), [])
+    assert.deepEqual(await repair({ database, slugs: [slug] }), [])
   })
 
   test('finds counters of ballots that vanished unseen by the triggers', async () => {
@@ -60,12 +62,36 @@ onEachDatabase('verifying', (use, kind) => {
       await transaction.query(sql('SET LOCAL session_replication_role = replica'))
       await transaction.query(sql("DELETE FROM livetally.ballots WHERE poll_id = $1 AND option = 'dogs'"), [id])
     })
-    assert.equal((await verify({ database, polls: [slug] }))[0]?.ok, false)
+    assert.equal((await verify({ database, slugs: [slug] }))[0]?.ok, false)
     await repair({ database })
-    assert.deepEqual((await verify({ database, polls: [slug] }))[0]?.options, [
+    assert.deepEqual((await verify({ database, slugs: [slug] }))[0]?.options, [
       { option: 'cats', ballots: 10, counted: 10 },
       { option: 'dogs', ballots: 0, counted: 0 },
     ])
+  })
+
+  test('counts nothing for a table or a column that is gone, and still verifies every other poll', async () => {
+    const { database, createPoll } = use()
+    const { slug } = await pollWithVotes()
+    await database.query(sql('CREATE TABLE dropped (choice text)'))
+    await database.query(sql('CREATE TABLE renamed (choice text)'))
+    await database.query(sql('CREATE TABLE narrowed (choice text, remark text)'))
+    const gone: string[] = []
+    for (const table of ['dropped', 'renamed', 'narrowed']) {
+      const poll = await createPoll()
+      await adopt(database, { table, optionColumn: 'choice', slug: poll.slug })
+      await database.query(sql(`INSERT INTO ${table} VALUES ('cats')`))
+      gone.push(poll.slug)
+    }
+    await database.query(sql('DROP TABLE dropped'))
+    await database.query(sql('ALTER TABLE renamed RENAME TO moved'))
+    await database.query(sql('ALTER TABLE narrowed DROP COLUMN choice'))
+    const verified = await verify({ database })
+    for (const one of gone) {
+      assert.deepEqual(verified.find((poll) => poll.slug === one)?.options[0], { option: 'cats', ballots: 0, counted: 1 })
+    }
+    assert.ok(verified.find((poll) => poll.slug === slug)?.ok)
+    for (const one of gone) await createPollStore(database).remove(one)
   })
 
   test('compares with what was published last', async () => {
@@ -73,7 +99,7 @@ onEachDatabase('verifying', (use, kind) => {
     const { id, slug } = await pollWithVotes()
     const bus = createMemoryBus({ now: Date.now })
     const store = createTallyReader(database)
-    const published = async () => (await verify({ database, bus, polls: [slug], publishMs: 0 }))[0]
+    const published = async () => (await verify({ database, bus, slugs: [slug], publishMs: 0 }))[0]
     assert.equal((await published())?.published, 'behind')
     const snapshot = await store.read(slug)
     assert.ok(snapshot !== undefined)
@@ -87,7 +113,7 @@ onEachDatabase('verifying', (use, kind) => {
     // the database was set back to before that
     await bus.admit({ ...snapshot, tally: { ...tally, epoch: 4 } })
     assert.deepEqual([(await published())?.published, (await published())?.ok], ['ahead', false])
-    assert.deepEqual(await repair({ database, bus, polls: [slug] }), [slug])
+    assert.deepEqual(await repair({ database, bus, slugs: [slug] }), [slug])
     assert.equal((await store.read(slug))?.tally.epoch, 5)
     await store.close()
   })
@@ -103,20 +129,20 @@ onEachDatabase('verifying', (use, kind) => {
       }),
     )
     for (let round = 0; round < 5; round++) {
-      assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+      assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
       // beside the writers: an update of their rows would only make this test wait for them
       await database.query(
         sql(`INSERT INTO livetally.counters VALUES ($1, 'cats', 90, 5, 1, pg_current_xact_id(), now())
           ON CONFLICT (poll_id, option, slot) DO UPDATE SET n = livetally.counters.n + 5`),
         [id],
       )
-      const repaired = await Promise.all([repair({ database, polls: [slug] }), repair({ database, polls: [slug] })])
+      const repaired = await Promise.all([repair({ database, slugs: [slug] }), repair({ database, slugs: [slug] })])
       assert.deepEqual(repaired.flat(), [slug], 'of two repairs at once the second finds nothing to do')
     }
     voting = false
     await voters
     await box.drain()
-    assert.ok((await verify({ database, polls: [slug] }))[0]?.ok)
+    assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
   })
 
   if (kind === 'postgres') {
@@ -127,14 +153,14 @@ onEachDatabase('verifying', (use, kind) => {
       let truncated: Promise<unknown> | undefined
       const repaired = await repair({
         database,
-        polls: [slug],
+        slugs: [slug],
         onProgress: () => {
           truncated ??= database.query(sql('TRUNCATE livetally.ballots'))
         },
       })
       await truncated
       assert.deepEqual(repaired, [slug])
-      const [after] = await verify({ database, polls: [slug] })
+      const [after] = await verify({ database, slugs: [slug] })
       assert.deepEqual(
         after?.options.map(({ counted }) => counted),
         [0, 0],

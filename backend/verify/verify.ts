@@ -1,4 +1,4 @@
-/** Whether what is shown is what was voted: ballots counted again, compared with the counters and with what was published. */
+/** Counts the ballots again and compares them with the counters and with what was published; repairs counters that are wrong. */
 import { wait } from '../../shared/lifecycle/clock.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
@@ -13,7 +13,7 @@ export interface VerifiedOption {
   readonly option: string
   /** Ballots found. */
   readonly ballots: number
-  /** What the counters say of the same moment. */
+  /** The sum of the counters, of the same snapshot. */
   readonly counted: number
 }
 
@@ -21,19 +21,19 @@ export interface VerifiedOption {
 export type Published =
   /** The same version and the same content. */
   | 'same'
-  /** The poll has moved on since the recount. */
+  /** A newer version: the poll has changed since the recount. */
   | 'newer'
   /** The same version with another content. */
   | 'different'
   /** An older version, or nothing, although there was time to publish: no backend is polling. */
   | 'behind'
-  /** A version that the database did not have yet when the recount began: it has gone back, and screens wait in vain. */
+  /** A version that the database had not reached when the recount began: it was set back, and screens ignore its tallies. */
   | 'ahead'
   /** No bus was given. */
   | 'not asked'
 
 export interface VerifiedPoll {
-  readonly poll: string
+  readonly slug: string
   readonly epoch: number
   readonly version: number
   readonly options: readonly VerifiedOption[]
@@ -45,15 +45,15 @@ export interface VerifiedPoll {
 export interface VerifyOptions {
   readonly database: Database
   readonly bus?: Pick<TallyBus, 'latest'>
-  /** Slugs; absent for all polls. Unknown ones are left out of the answer. */
-  readonly polls?: readonly string[]
+  /** Of the polls to count; absent for all. Those without a poll are left out of the answer. */
+  readonly slugs?: readonly string[]
   /** How long the bus may take to hold what was counted. Default 3 000. */
   readonly publishMs?: number
-  /** Told what is being counted next. */
+  /** Called with what is counted next. */
   readonly onProgress?: (what: string) => void
 }
 
-/** Recounts in one snapshot, so that votes which come in meanwhile disturb nothing. */
+/** Recounts and reads the counters in one snapshot, so that votes committed meanwhile are in neither. */
 export async function verify(options: VerifyOptions): Promise<VerifiedPoll[]> {
   const before = await kept(options)
   const counted = await options.database.withTransaction(async (transaction) => await countAgain(transaction, options), {
@@ -67,7 +67,7 @@ export async function verify(options: VerifyOptions): Promise<VerifiedPoll[]> {
     const compared = compare(found)
     const news = published.get(poll.slug) ?? 'not asked'
     return {
-      poll: poll.slug,
+      slug: poll.slug,
       epoch: tally.epoch,
       version: tally.version,
       options: compared,
@@ -81,10 +81,10 @@ const WRONG_NEWS: ReadonlySet<Published> = new Set(['behind', 'ahead', 'differen
 
 /**
  * Sets the counters to what a recount finds and starts a new epoch of the polls that were wrong, also of those of which the bus
- * holds a version that the database does not have yet; their slugs are returned.
+ * holds a version that the database has not reached; returns their slugs.
  *
- * The difference found in one snapshot is added as a correction of its own: votes that come in meanwhile keep being counted by the
- * triggers, and nobody has to wait for the recount. One repair at a time; TRUNCATE waits for it.
+ * The repair adds the difference found in one snapshot to a slot that only repairs use: the triggers go on counting the votes that
+ * come in meanwhile, and no writer waits for the recount. One repair runs at a time; TRUNCATE waits for it.
  */
 export async function repair(options: Omit<VerifyOptions, 'publishMs'>): Promise<string[]> {
   for (let attempt = 1; ; attempt++) {
@@ -105,8 +105,8 @@ interface Counted extends CountedPoll {
   readonly recount: Recount
 }
 
-async function countAgain(transaction: Transaction, options: Pick<VerifyOptions, 'polls' | 'onProgress'>): Promise<Counted[]> {
-  const wanted = options.polls === undefined ? undefined : new Set(options.polls)
+async function countAgain(transaction: Transaction, options: Pick<VerifyOptions, 'slugs' | 'onProgress'>): Promise<Counted[]> {
+  const wanted = options.slugs === undefined ? undefined : new Set(options.slugs)
   const polls = (await allCountedPolls(transaction)).filter(({ poll }) => wanted?.has(poll.slug) ?? true)
   const own = polls.filter(({ poll }) => poll.source === null)
   options.onProgress?.(`counting the ballots of ${own.length} ${own.length === 1 ? 'poll' : 'polls'}`)
@@ -125,7 +125,7 @@ function compare({ poll, counters, recount }: Counted): VerifiedOption[] {
   const counts = new Map<string, number>()
   for (const { option, n } of counters) counts.set(option, (counts.get(option) ?? 0) + n)
   const offered = poll.options.map((option) => option.id)
-  // also what is no longer offered: its ballots are kept, and must be counted right when it comes back
+  // withdrawn options as well: their ballots are kept, and count again when the option comes back
   const withdrawn = [...counts.keys(), ...recount.keys()].filter((option) => !offered.includes(option))
   return [...new Set([...offered, ...withdrawn])]
     .map((option) => ({ option, ballots: recount.get(option) ?? 0, counted: counts.get(option) ?? 0 }))
@@ -134,20 +134,20 @@ function compare({ poll, counters, recount }: Counted): VerifiedOption[] {
 
 type Kept = ReadonlyMap<string, Snapshot>
 
-/** What the bus holds; asked before the snapshot is taken, which must then be as new or newer. */
-async function kept({ database, bus, polls }: Pick<VerifyOptions, 'database' | 'bus' | 'polls'>): Promise<Kept> {
+/** What the bus holds, read before the database's snapshot is taken: the snapshot must then be as new or newer. */
+async function kept({ database, bus, slugs }: Pick<VerifyOptions, 'database' | 'bus' | 'slugs'>): Promise<Kept> {
   if (bus === undefined) return new Map()
-  const slugs =
-    polls ?? (await database.query<{ slug: string }>({ text: 'SELECT slug FROM livetally.polls' })).map(({ slug }) => slug)
-  return (await bus.latest(slugs)).snapshots
+  const asked =
+    slugs ?? (await database.query<{ slug: string }>({ text: 'SELECT slug FROM livetally.polls' })).map(({ slug }) => slug)
+  return (await bus.latest(asked)).snapshots
 }
 
 async function correct(
   transaction: Transaction,
   before: Kept,
-  options: Pick<VerifyOptions, 'polls' | 'onProgress'>,
+  options: Pick<VerifyOptions, 'slugs' | 'onProgress'>,
 ): Promise<string[]> {
-  // these do not take a snapshot, so the one that follows sees what the repair before this one did
+  // LOCK TABLE takes no snapshot, so the one that the recount takes sees what the repair before this one did
   await transaction.query({ text: 'LOCK TABLE livetally.origin IN SHARE ROW EXCLUSIVE MODE' })
   await transaction.query({ text: 'LOCK TABLE livetally.ballots IN ACCESS SHARE MODE' })
   const repaired: string[] = []
@@ -196,7 +196,7 @@ function canonical({ counts, total, at }: { counts?: Record<string, number> | un
   return JSON.stringify([sorted, total, at])
 }
 
-/** Slot 80 is the repairs' own. */
+/** Only repairs use slot 80. */
 const CORRECT = {
   name: 'correct',
   text: `

@@ -134,7 +134,7 @@ export async function measureReplicas(scene: Scene, replicas: number, roundMs: n
     fork(new URL('./replica.ts', import.meta.url), [url, poll.slug, String(Math.ceil(IN_FLIGHT / replicas)), String(roundMs)]),
   )
   const rates = await Promise.all(children.map(async (child) => Number((await once(child, 'message'))[0])))
-  const [verified] = await verify({ database, polls: [poll.slug] })
+  const [verified] = await verify({ database, slugs: [poll.slug] })
   return {
     replicas,
     perSecond: rates.reduce((sum, rate) => sum + rate, 0),
@@ -144,7 +144,7 @@ export async function measureReplicas(scene: Scene, replicas: number, roundMs: n
 }
 
 async function mustAgree(database: Database, poll: string): Promise<void> {
-  const [verified] = await verify({ database, polls: [poll] })
+  const [verified] = await verify({ database, slugs: [poll] })
   if (verified?.ok !== true) throw new Error(`drift: ${JSON.stringify(verified)}`)
 }
 
