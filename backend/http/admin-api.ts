@@ -1,4 +1,4 @@
-/** The admin half of the API, for the organiser: every route wants the admin token. */
+/** The admin routes of the API, for the organiser: each of them requires the admin token. */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import { bearerAuth } from 'hono/bearer-auth'
 import type { Presence } from '../../shared/bus/tally-bus.ts'
@@ -7,7 +7,7 @@ import type { Log } from '../../shared/telemetry/log.ts'
 import type { createAdopted } from '../adopt/adopt.ts'
 import { createPoll, editPoll, exportPoll, issueTickets, listGateways, removePoll, resetPoll } from './admin-routes.ts'
 import type { CreateOutcome, NewPoll, PollStore } from '../polls/poll-store.ts'
-import { refusal, unknownPoll } from './problems.ts'
+import { problemException, unknownPoll } from './problems.ts'
 import type { PollSource } from '../database/schema.ts'
 import type { PollViews } from './poll-view.ts'
 import type { TicketStore } from '../polls/ticket-store.ts'
@@ -19,11 +19,11 @@ export interface AdminApiOptions {
   readonly views: PollViews
   readonly tickets: TicketStore
   /** The poll's CSV in pieces; undefined if there is no such poll. */
-  readonly exportCsv: (poll: string) => Promise<AsyncIterable<string> | undefined>
+  readonly exportCsv: (slug: string) => Promise<AsyncIterable<string> | undefined>
   /** Creates a poll that counts another program's table. */
   readonly createAdopted: (poll: NewPoll, source: PollSource) => Promise<AdoptedOutcome>
-  /** Has the bus forget a removed poll. */
-  readonly forget: (poll: string) => Promise<void>
+  /** Has the bus delete what it keeps of a removed poll. */
+  readonly forget: (slug: string) => Promise<void>
   readonly gateways: () => Promise<readonly Presence[]>
   readonly adminToken: string
   readonly log: Log
@@ -40,66 +40,66 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'adminToken', { type: 'http', scheme: 'bearer' })
 
   app.openapi(createPoll, async (c) => {
-    const { poll, source, ...draft } = c.req.valid('json')
-    const asked = { slug: poll, ...defined(draft) }
+    const { poll: slug, source, ...draft } = c.req.valid('json')
+    const asked = { slug, ...defined(draft) }
     const outcome = source === undefined ? await polls.create(asked) : await options.createAdopted(asked, source)
-    if (outcome.kind !== 'created') throw creationRefused(outcome, poll, source)
-    log.info({ requestId: c.var.requestId, poll }, 'poll created')
-    return c.json(await viewOf(poll), 201, { location: `/api/polls/${poll}` })
+    if (outcome.kind !== 'created') throw creationRefused(outcome, slug, source)
+    log.info({ requestId: c.var.requestId, poll: slug }, 'poll created')
+    return c.json(await viewOf(slug), 201, { location: `/api/polls/${slug}` })
   })
 
   app.openapi(editPoll, async (c) => {
-    const { poll } = c.req.valid('param')
+    const { poll: slug } = c.req.valid('param')
     const edit = c.req.valid('json')
-    if ((await polls.edit(poll, defined(edit))).kind === 'unknown-poll') throw unknownPoll(poll)
-    log.info({ requestId: c.var.requestId, poll, changed: Object.keys(edit) }, 'poll changed')
-    return c.json(await viewOf(poll), 200)
+    if ((await polls.edit(slug, defined(edit))).kind === 'unknown-poll') throw unknownPoll(slug)
+    log.info({ requestId: c.var.requestId, poll: slug, changed: Object.keys(edit) }, 'poll changed')
+    return c.json(await viewOf(slug), 200)
   })
 
   app.openapi(resetPoll, async (c) => {
-    const { poll } = c.req.valid('param')
-    if ((await polls.reset(poll)).kind === 'unknown-poll') throw unknownPoll(poll)
-    log.warn({ requestId: c.var.requestId, poll }, 'poll reset: its ballots are gone')
-    return c.json(await viewOf(poll), 200)
+    const { poll: slug } = c.req.valid('param')
+    if ((await polls.reset(slug)).kind === 'unknown-poll') throw unknownPoll(slug)
+    log.warn({ requestId: c.var.requestId, poll: slug }, 'poll reset: its ballots are gone')
+    return c.json(await viewOf(slug), 200)
   })
 
   app.openapi(removePoll, async (c) => {
-    const { poll } = c.req.valid('param')
-    if (!(await polls.remove(poll))) throw unknownPoll(poll)
-    // gateways ask the API about what the bus does not know, so it is enough that this comes true some time
-    options.forget(poll).catch((error: unknown) => log.warn({ poll, err: error }, 'the bus still remembers a removed poll'))
-    log.warn({ requestId: c.var.requestId, poll }, 'poll removed with its ballots')
+    const { poll: slug } = c.req.valid('param')
+    if (!(await polls.remove(slug))) throw unknownPoll(slug)
+    // not awaited: the poll is removed even if the bus cannot be reached, and the bus may delete its copy later
+    options.forget(slug).catch((error: unknown) => log.warn({ poll: slug, err: error }, 'the bus still remembers a removed poll'))
+    log.warn({ requestId: c.var.requestId, poll: slug }, 'poll removed with its ballots')
     return c.body(null, 204)
   })
 
   app.openapi(issueTickets, async (c) => {
-    const { poll } = c.req.valid('param')
+    const { poll: slug } = c.req.valid('param')
     const { count } = c.req.valid('json')
-    const outcome = await options.tickets.issue(poll, count)
-    if (outcome.kind === 'unknown-poll') throw unknownPoll(poll)
+    const outcome = await options.tickets.issue(slug, count)
+    if (outcome.kind === 'unknown-poll') throw unknownPoll(slug)
     if (outcome.kind === 'no-tickets-here') {
-      throw refusal(
-        problemResponse(409, 'no-tickets-here', `The poll "${poll}" takes anyone with a cookie: create it with policy "ticket".`),
+      throw problemException(
+        problemResponse(409, 'no-tickets-here', `The poll "${slug}" takes anyone with a cookie: create it with policy "ticket".`),
       )
     }
-    log.info({ requestId: c.var.requestId, poll, count }, 'tickets issued')
+    log.info({ requestId: c.var.requestId, poll: slug, count }, 'tickets issued')
     const scheme = c.req.header('x-forwarded-proto') ?? 'http'
     const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? 'localhost'
-    const links = outcome.tickets.map((one) => `${scheme}://${host}/p/${poll}?ticket=${one}`)
-    return c.body(['link', ...links, ''].join('\r\n'), 201, download(`${poll}-tickets.csv`))
+    const links = outcome.tickets.map((one) => `${scheme}://${host}/p/${slug}?ticket=${one}`)
+    return c.body(['link', ...links, ''].join('\r\n'), 201, download(`${slug}-tickets.csv`))
   })
 
   app.openapi(exportPoll, async (c) => {
-    const { poll } = c.req.valid('param')
-    const pieces = await options.exportCsv(poll)
-    if (pieces === undefined) throw unknownPoll(poll)
-    // a stream pulls the next piece only when the reader has taken the last: memory stays bounded, however many ballots there are
-    return c.body(ReadableStream.from(encoded(pieces)), 200, download(`${poll}.csv`))
+    const { poll: slug } = c.req.valid('param')
+    const pieces = await options.exportCsv(slug)
+    if (pieces === undefined) throw unknownPoll(slug)
+    // a stream pulls the next piece only when the reader has taken the last, so that memory does not grow with the ballots
+    return c.body(ReadableStream.from(encoded(pieces)), 200, download(`${slug}.csv`))
   })
 
   app.openapi(listGateways, async (c) => c.json({ gateways: [...(await options.gateways())] }, 200))
 
-  /** The view of a poll that was written a moment ago. */
+  /** The view of a poll that was just written. */
   async function viewOf(slug: string) {
     const view = await views.read(slug)
     if (view === undefined) throw unknownPoll(slug)
@@ -109,14 +109,14 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
 
 function creationRefused(
   outcome: Exclude<AdoptedOutcome | CreateOutcome, { kind: 'created' }>,
-  poll: string,
+  slug: string,
   source: PollSource | undefined,
 ) {
   const what = `The table ${source?.table} cannot be counted`
-  const refused = (status: number, kind: string, detail: string) => refusal(problemResponse(status, kind, detail))
+  const refused = (status: number, kind: string, detail: string) => problemException(problemResponse(status, kind, detail))
   switch (outcome.kind) {
     case 'slug-taken':
-      return refused(409, 'poll-exists', `There is a poll "${poll}" already.`)
+      return refused(409, 'poll-exists', `There is a poll "${slug}" already.`)
     case 'unknown-table':
       return refused(422, 'not-adoptable', `${what}: there is no such table.`)
     case 'unknown-column':
@@ -145,9 +145,9 @@ async function* encoded(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Arra
   for await (const piece of pieces) yield encoder.encode(piece)
 }
 
-/** The fields that were given: what is absent must stay absent, so that it changes nothing. */
+/** The fields that were given: a field that is undefined is dropped, since an absent field changes nothing. */
 function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  // the fields are those of T, less the undefined ones
+  // entries lose their types: the result has the fields of T without the undefined ones
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>
   }

@@ -1,4 +1,4 @@
-/** The admin routes as OpenAPI describes them; all of them want the admin token. */
+/** The admin routes as OpenAPI describes them; each of them requires the admin token. */
 import { createRoute } from '@hono/zod-openapi'
 import {
   csv,

@@ -1,4 +1,4 @@
-/** The API over HTTP: polls, ballots, probes. Declared once, checked by the declaration, served as OpenAPI 3.1. */
+/** The API over HTTP: polls, ballots, probes. Requests are checked by the routes' schemas, which are served as OpenAPI 3.1. */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
@@ -39,7 +39,7 @@ export interface AppOptions {
 }
 
 const MAX_BODY_BYTES = 65_536
-/** As many votes as come together, with their cookies. */
+/** The votes of one turn of a gateway's event loop, with their cookies. */
 const MAX_BUNDLE_BYTES = 4_194_304
 
 export function createApp(options: AppOptions) {
@@ -80,15 +80,15 @@ export function createApp(options: AppOptions) {
   })
 
   app.openapi(readPoll, async (c) => {
-    const { poll } = c.req.valid('param')
+    const { poll: slug } = c.req.valid('param')
     const ticket = c.req.valid('header')['livetally-ticket']
-    const outcome = await votes.identify(poll, { ...credentials(c), ticket })
-    const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(poll, outcome.voter) : undefined
-    const view = await views.read(poll, ballot?.option)
-    if (view === undefined) throw unknownPoll(poll)
+    const outcome = await votes.identify(slug, { ...credentials(c), ticket })
+    const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(slug, outcome.voter) : undefined
+    const view = await views.read(slug, ballot?.option)
+    if (view === undefined) throw unknownPoll(slug)
     if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
     const { epoch, version } = view.tally
-    // a weak validator: the same view, whatever a proxy does to its encoding
+    // a weak validator, since a proxy may change the encoding of the same view
     const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
     c.header('etag', etag)
     c.header('cache-control', 'private, no-cache')
@@ -98,18 +98,21 @@ export function createApp(options: AppOptions) {
   })
 
   app.openapi(vote, async (c) => {
-    const { poll } = c.req.valid('param')
+    const { poll: slug } = c.req.valid('param')
     const { option } = c.req.valid('json')
     const ticket = c.req.valid('header')['livetally-ticket']
-    return c.json(await votes.cast({ slug: poll, option, ...credentials(c), ticket }), 200)
+    return c.json(await votes.cast({ slug, option, ...credentials(c), ticket }), 200)
   })
 
   app.openapi(readHistory, async (c) => {
-    const { poll } = c.req.valid('param')
+    const { poll: slug } = c.req.valid('param')
     const { step, seconds } = c.req.valid('query').step
-    const points = await options.history(poll, seconds)
-    if (points === undefined) throw unknownPoll(poll)
-    return c.json({ poll, step, points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })) }, 200)
+    const points = await options.history(slug, seconds)
+    if (points === undefined) throw unknownPoll(slug)
+    return c.json(
+      { poll: slug, step, points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })) },
+      200,
+    )
   })
 
   mountAdminApi(app, { ...options, views })
@@ -138,13 +141,13 @@ function limitBody(maxBytes: number): MiddlewareHandler {
   const tooLarge = () => problemResponse(413, 'too-large', `A body may have ${maxBytes} bytes at most.`)
   const limitWhileReading = bodyLimit({ maxSize: maxBytes, onError: tooLarge })
   return async (c, next) => {
-    // only without a length does one have to read to find out, which takes a whole Request of the web's
+    // without a length the body is read to find its size, for which the server has to build a Request
     if (c.req.header('transfer-encoding') !== undefined) return await limitWhileReading(c, next)
     return Number(c.req.header('content-length') ?? 0) > maxBytes ? tooLarge() : await next()
   }
 }
 
-/** By its headers (RFC 9112 §6.3): a request object has a stream either way. */
+/** Whether a request has a body, by its headers (RFC 9112 §6.3): the request object has a stream either way. */
 function hasBody(c: Context): boolean {
   return c.req.header('transfer-encoding') !== undefined || Number(c.req.header('content-length') ?? 0) > 0
 }

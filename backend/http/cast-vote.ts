@@ -1,4 +1,4 @@
-/** A vote, from what the voter sent to what the voter is told: alone, or together with others in a bundle. */
+/** Casts votes that came over HTTP or in a bundle: identifies the voter, asks the ballot box, and makes the answer. */
 import { HTTPException } from 'hono/http-exception'
 import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -6,7 +6,7 @@ import type { BallotBox } from '../ballots/ballot-box.ts'
 import type { CastOutcome } from '../ballots/cast-outcome.ts'
 import { ticketVoter, type TicketStore } from '../polls/ticket-store.ts'
 import { answerToError } from './error-handler.ts'
-import { badBody, refusal, unknownVoter, voteRefused } from './problems.ts'
+import { badBody, problemException, unknownVoter, voteRefused } from './problems.ts'
 import { VoteBody } from './schemas.ts'
 import type { VoterCookie, VoterOutcome } from './voter-cookie.ts'
 
@@ -21,11 +21,11 @@ export interface Credentials {
 }
 
 export interface VoteCaster {
-  /** Who votes: the holder of the ticket, or else the browser that has the cookie. */
+  /** Says who votes: the holder of the ticket, or else the browser that has the cookie. */
   identify(slug: string, credentials: Credentials): Promise<VoterOutcome | { readonly kind: 'no-ticket' }>
-  /** Resolves once the ballot is committed. Throws the refusal that the voter is told, or what the ballot box throws. */
+  /** Resolves once the ballot is committed. Throws the problem to answer with, or what the ballot box throws. */
   cast(vote: { readonly slug: string; readonly option: string } & Credentials): Promise<{ poll: string; option: string }>
-  /** Casts every vote of a bundle and answers each as if it had come alone. Never rejects: a vote does not fail for another. */
+  /** Casts every vote of a bundle and answers each as if it had come alone. Never rejects: one vote's error is its own answer. */
   castAll(votes: readonly BundledVote[]): Promise<BundledAnswer[]>
 }
 
@@ -41,7 +41,7 @@ export interface VoteCasterOptions {
 export function createVoteCaster({ ballotBox, tickets, voters, log, onVote = () => {} }: VoteCasterOptions): VoteCaster {
   const identify: VoteCaster['identify'] = async (slug, { ticket, cookie, isSecure }) => {
     if (ticket === undefined) return voters.read(cookie, isSecure)
-    // a made-up ticket must not become a voter, whatever the poll's policy
+    // a ticket that was not issued must not become a voter, whatever the poll's policy
     return (await tickets.isGood(slug, ticket)) ? { kind: 'known', voter: ticketVoter(slug, ticket) } : { kind: 'no-ticket' }
   }
 
@@ -68,10 +68,10 @@ export function createVoteCaster({ ballotBox, tickets, voters, log, onVote = () 
   return { identify, cast, castAll: async (votes) => await Promise.all(votes.map(castBundled)) }
 }
 
-/** Throws as the validator of the route for one vote does. */
+/** The option in the body of a vote. Throws as the validator of the public route does. */
 function optionIn(body: string): string {
   const vote = VoteBody.safeParse(parsed(body))
-  if (!vote.success) throw refusal(badBody(vote.error.issues))
+  if (!vote.success) throw problemException(badBody(vote.error.issues))
   return vote.data.option
 }
 

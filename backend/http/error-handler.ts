@@ -1,4 +1,4 @@
-/** The error handler: what is answered to a request that ended in an error, and what is logged of it. */
+/** The error handler: answers a request that ended in an error, and logs the error unless it is a problem. */
 import { HTTPException } from 'hono/http-exception'
 import { problemResponse } from '../../shared/protocol/problem.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -6,7 +6,7 @@ import { VoteUnconfirmed } from '../ballots/cast-outcome.ts'
 import { DatabaseUnavailable, isTransient } from '../database/errors.ts'
 import { asProblem } from './problems.ts'
 
-/** Where it happened, for the log. */
+/** The request that ended in the error, for the log. */
 export interface ErrorContext {
   readonly requestId: string
   readonly method: string

@@ -1,4 +1,4 @@
-/** The view of a poll that the API shows: definition, tally, one voter's ballot, and the rules. */
+/** Reads poll views: definition, tally, one voter's ballot, and the rules, as the API shows them. */
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { Policy, Visibility } from '../polls/poll.ts'
 import type { PollStore } from '../polls/poll-store.ts'
@@ -10,7 +10,7 @@ export interface PollView extends Snapshot {
 }
 
 export interface PollViews {
-  /** The poll as one voter may see it, who has voted `ballot` or not at all; undefined if there is no such poll. */
+  /** The poll as a voter may see it whose ballot is `ballot`, or who has none; undefined if there is no such poll. */
   read(slug: string, ballot?: string): Promise<PollView | undefined>
 }
 

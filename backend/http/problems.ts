@@ -4,28 +4,28 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { problem, PROBLEM_CONTENT_TYPE, problemResponse, type Problem } from '../../shared/protocol/problem.ts'
 import type { CastOutcome } from '../ballots/cast-outcome.ts'
 
-/** Makes an answer that ends the request when it is thrown. */
-export function refusal(response: Response): HTTPException {
+/** Wraps a problem so that a handler can throw it: the error handler then answers with it. */
+export function problemException(response: Response): HTTPException {
   return new HTTPException(response.status as ContentfulStatusCode, { res: response })
 }
 
 export function unknownPoll(slug: string): HTTPException {
-  return refusal(unknownPollResponse(slug))
+  return problemException(unknownPollResponse(slug))
 }
 
 function unknownPollResponse(slug: string): Response {
   return problemResponse(404, 'unknown-poll', `There is no poll "${slug}".`)
 }
 
-/** Names every field that is wrong, and what would be right. */
+/** The problem of a body that does not fit its schema; it names every field that is wrong, and what would be right. */
 export function badBody(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) {
   const complaints = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
   return problemResponse(400, 'bad-body', complaints.join('; ').slice(0, 1_000))
 }
 
-/** The refusal of a vote that was not accepted. */
+/** The problem of a vote that was not accepted. */
 export function voteRefused(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: string, option: string): HTTPException {
-  return refusal(answerTo(outcome, slug, option))
+  return problemException(answerTo(outcome, slug, option))
 }
 
 function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: string, option: string): Response {
@@ -57,10 +57,10 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: str
   }
 }
 
-/** The refusal of a voter without a cookie, or with one that was not signed here: the response sets a good one. */
+/** The problem of a voter without a cookie, or with one that was not signed with the secret: the response sets a good one. */
 export function unknownVoter(kind: 'none' | 'forged', setCookie: string): HTTPException {
   const headers = { 'set-cookie': setCookie }
-  return refusal(
+  return problemException(
     kind === 'none'
       ? problemResponse(401, 'no-voter', 'This response sets the voter cookie: repeat the request with it.', headers)
       : problemResponse(
@@ -72,9 +72,9 @@ export function unknownVoter(kind: 'none' | 'forged', setCookie: string): HTTPEx
   )
 }
 
-/** The answer to what a handler or a middleware threw: its own, or a problem with its status and its challenge (RFC 9110 §11.6.1). */
+/** The answer to an exception: the problem in it, or one made from its status and its challenge (RFC 9110 §11.6.1). */
 export function asProblem(error: HTTPException): Response {
-  // Hono's own middleware answers in plain text
+  // the exceptions of Hono's middleware carry plain text instead of a problem
   if (error.res?.headers.get('content-type') === PROBLEM_CONTENT_TYPE) return error.res
   const challenge = error.getResponse().headers.get('www-authenticate')
   const headers: Record<string, string> = challenge === null ? {} : { 'www-authenticate': challenge }

@@ -1,4 +1,4 @@
-/** What goes in and out of the API, checked at run time and shown in `/openapi.json`. */
+/** The schemas of the API's requests and responses: requests are checked by them, and `/openapi.json` shows them. */
 import { z } from '@hono/zod-openapi'
 import { OptionId, PollFrame, PollSlug, PollOption, TallyFrame } from '../../shared/protocol/frames.ts'
 import { Problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'

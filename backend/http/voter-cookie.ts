@@ -1,4 +1,4 @@
-/** Who votes: a browser, known by a signed cookie that scripts cannot read. One browser, one ballot. */
+/** Knows a browser again by a signed cookie that scripts cannot read, so that one browser has one ballot in each poll. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { parse, serialize } from 'hono/utils/cookie'
 import { uuidV7 } from '../polls/voter-id.ts'
@@ -6,11 +6,11 @@ import { uuidV7 } from '../polls/voter-id.ts'
 export type VoterOutcome =
   | { readonly kind: 'known'; readonly voter: string }
   | { readonly kind: 'none' }
-  /** The cookie has a signature, but not ours: made up, or signed with a secret since replaced. */
+  /** The cookie's signature is not made with the secret: it was made up, or the secret has been replaced since. */
   | { readonly kind: 'forged' }
 
 export interface VoterCookie {
-  /** Who sent a request with this `Cookie` header. */
+  /** Says who sent a request with this `Cookie` header. */
   read(cookie: string | undefined, isSecure: boolean): VoterOutcome
   /** A `Set-Cookie` header that gives the browser a new voter id, replacing what it had. */
   issue(isSecure: boolean): string
@@ -21,14 +21,14 @@ const SIGNATURE_BYTES = 32 // of SHA-256
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function createVoterCookie(options: { readonly secret: string; readonly now: () => number }): VoterCookie {
-  // Signed as Hono's signed cookies are, but at once: those go to the thread pool and back, twice for each vote.
-  // Out of OpenSSL as text: that takes a fifth less time than as a buffer, which lies outside the heap.
+  // Signed in the format of Hono's signed cookies, but synchronously: Hono would use the thread pool twice for each vote.
+  // The digest is taken as text, since a buffer from OpenSSL lies outside the heap and takes longer to allocate.
   const signatureOf = (voter: string) =>
     Buffer.from(createHmac('sha256', options.secret).update(voter).digest('binary'), 'latin1')
   return {
     read(cookie, isSecure) {
       const name = nameFor(isSecure)
-      // an id holds no dot, a signature none either
+      // neither an id nor a signature contains a dot
       const [voter = '', signature, ...rest] = parse(cookie ?? '', name)[name]?.split('.') ?? []
       if (signature === undefined) return { kind: 'none' }
       const given = Buffer.from(signature, 'base64')
@@ -48,7 +48,7 @@ export function createVoterCookie(options: { readonly secret: string; readonly n
   }
 }
 
-/** Over TLS the name gets the `__Host-` prefix, which no sibling domain and no plain page can overwrite. */
+/** Over TLS the name has the `__Host-` prefix: browsers let no sibling domain and no plain page overwrite such a cookie. */
 function nameFor(isSecure: boolean): string {
   return isSecure ? '__Host-voter' : 'voter'
 }

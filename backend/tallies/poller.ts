@@ -1,4 +1,4 @@
-/** Committed rows into tallies: read what changed, offer it to the bus, over and over. */
+/** Reads what has changed in the database and offers the tallies to the bus, over and over. */
 import { wait } from '../../shared/lifecycle/clock.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
@@ -14,7 +14,7 @@ export interface PollerHealth {
 }
 
 export interface Poller {
-  /** Something was committed: read now rather than at the next interval. */
+  /** To be called after a commit: the poller reads now rather than at the next interval. */
   wake(): void
   /** Works until the signal aborts, then reads and publishes once more. Never rejects. */
   run(signal: AbortSignal): Promise<void>
@@ -29,7 +29,7 @@ export interface PollerOptions {
   readonly now: () => number
   /** Opens and closes polls whose time has come; called four times a second. */
   readonly advance?: () => Promise<void>
-  /** Between reads when nobody wakes us: how late another program's votes are seen. Default 50. */
+  /** Time between reads when `wake` is not called, which is how late another program's votes are seen. Default 50. */
   readonly intervalMs?: number
   /** Publications of one poll at most. Default 20. */
   readonly maxPerSecond?: number
@@ -38,9 +38,9 @@ export interface PollerOptions {
 const ADVANCE_MS = 250
 const HEARTBEAT_MS = 1_000
 const RECORD_MS = 1_000
-/** Between reads at least, however often we are woken. */
+/** Time between reads at least, however often `wake` is called. */
 const READ_GAP_MS = 5
-/** Snapshots offered to the bus at a time, when all of them have to be. */
+/** Snapshots offered to the bus at a time. */
 const ADMIT_AT_ONCE = 100
 
 export function createPoller(options: PollerOptions): Poller {
@@ -49,16 +49,16 @@ export function createPoller(options: PollerOptions): Poller {
   const spacingMs = 1_000 / (options.maxPerSecond ?? 20)
   const database = createRetryGuard(log, now, 'the database cannot be read', 'the database can be read again')
   const publishing = createRetryGuard(log, now, 'tallies cannot be published', 'tallies are published again')
-  /** Read, not yet published: the newest of each poll. */
+  /** By slug, the newest snapshot of each poll that was read and is not yet published. */
   const pending = new Map<string, Snapshot>()
-  /** When a poll was last offered; forgotten once it may be offered again. */
+  /** By slug, when a poll was last offered to the bus; deleted once it may be offered again. */
   const offeredAt = new Map<string, number>()
   let lastReadAt: number | undefined
   let nextReadAt = 0
   let nextAdvanceAt = 0
   let nextHeartbeatAt = 0
   let nextRecordAt = 0
-  /** Somebody woke us since the last read began. */
+  /** `wake` was called since the last read began. */
   let wanted = false
   let endPause: (() => void) | undefined
 
@@ -82,39 +82,39 @@ export function createPoller(options: PollerOptions): Poller {
 
   const offer = async (batch: readonly (readonly [string, Snapshot])[]) => {
     const offered = await Promise.allSettled(
-      batch.map(async ([poll, snapshot]) => {
-        offeredAt.set(poll, now())
+      batch.map(async ([slug, snapshot]) => {
+        offeredAt.set(slug, now())
         await bus.admit(snapshot)
-        pending.delete(poll)
+        pending.delete(slug)
       }),
     )
     const failed = offered.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
 
-  const publish = async (due: (poll: string) => boolean) => {
+  const publish = async (due: (slug: string) => boolean) => {
     await publishing.guard(async () => {
       if (now() >= nextHeartbeatAt && lastReadAt !== undefined && database.error === undefined) {
         if (!(await bus.heartbeat(lastReadAt))) {
-          // the bus has forgotten: give it everything, save what is newer and waiting anyway
+          // the bus has lost what it kept: every known snapshot is offered again, unless a newer one is pending
           for (const snapshot of store.known()) {
             if (!pending.has(snapshot.tally.poll)) pending.set(snapshot.tally.poll, snapshot)
           }
         }
         nextHeartbeatAt = now() + HEARTBEAT_MS
       }
-      for (const [poll, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(poll)
-      const batch = [...pending].filter(([poll]) => due(poll))
+      for (const [slug, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(slug)
+      const batch = [...pending].filter(([slug]) => due(slug))
       for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
     })
   }
 
-  /** When there is something to do next, if nobody wakes us. */
+  /** When the next read or publication is due, if `wake` is not called before. */
   const nextAt = () => {
     let at = nextReadAt
     if (pending.size === 0) return at
     if (publishing.error !== undefined) return Math.min(at, publishing.retryAt)
-    for (const poll of pending.keys()) at = Math.min(at, (offeredAt.get(poll) ?? 0) + spacingMs)
+    for (const slug of pending.keys()) at = Math.min(at, (offeredAt.get(slug) ?? 0) + spacingMs)
     return at
   }
 
@@ -129,7 +129,7 @@ export function createPoller(options: PollerOptions): Poller {
   return {
     wake: () => {
       wanted = true
-      // in an outage the database decides when it is asked again
+      // while the database does not answer, the retry guard sets the time of the next read
       if (database.error !== undefined) return
       nextReadAt = Math.min(nextReadAt, (lastReadAt ?? 0) + READ_GAP_MS)
       endPause?.()
@@ -138,7 +138,7 @@ export function createPoller(options: PollerOptions): Poller {
       signal.addEventListener('abort', () => endPause?.(), { once: true })
       while (!signal.aborted) {
         if (now() >= nextReadAt) await read()
-        if (now() >= publishing.retryAt) await publish((poll) => !offeredAt.has(poll))
+        if (now() >= publishing.retryAt) await publish((slug) => !offeredAt.has(slug))
         if (!signal.aborted) await pause(nextAt() - now())
       }
       nextRecordAt = 0
