@@ -50,7 +50,7 @@ function open(client: Client, index: number): void {
         `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
     ),
   )
-  socket.on('data', (data) => {
+  socket.on('data', (data: Buffer) => {
     bytes += data.length
     let rest = client.carry === undefined ? data : Buffer.concat([client.carry, data])
     if (client.state === 'connecting') {
