@@ -11,7 +11,7 @@ import {
 import { originItem } from './access/allowed-origins.ts'
 import { proxyItem } from './access/client-address.ts'
 
-/** What the edge itself needs, in a process of its own or together with the backend. */
+/** The variables of the edge, whether it has a process of its own or shares one with the backend. */
 export const edgeVariables = {
   ALLOWED_ORIGINS: {
     schema: list(originItem),

@@ -27,7 +27,7 @@ import { createTallyFeed } from './fanout/tally-feed.ts'
 import { createUpgrade } from './handshake/upgrade.ts'
 
 export interface GatewayOptions {
-  /** What this process is called among the gateways. */
+  /** The name of this process among the gateways. */
   readonly id: string
   readonly life: ServiceContext
   readonly bus: TallyBus
@@ -35,7 +35,7 @@ export interface GatewayOptions {
   readonly edge: EdgeConfig
   readonly drain: DrainConfig
   readonly loopDelayMs: () => number
-  /** What `/ready` asks beside the bus. */
+  /** Checks of `/ready` beside the one of the bus. */
   readonly checks?: readonly Check[]
   readonly clock: Clock
   readonly log: Log
@@ -50,7 +50,7 @@ export interface Gateway {
 
 const TICK_MS = 100
 const ANNOUNCE_MS = 1_000
-/** Beyond the spread: for the closing handshakes of the last sockets. */
+/** How long the closing handshakes of the last sockets may take after the spread, in ms. */
 const SOCKET_DRAIN_MARGIN_MS = 2_000
 
 const pagesDir = fileURLToPath(new URL('web/pages', import.meta.url))
@@ -155,10 +155,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     ],
   }
 
-  /** So that the organiser sees this gateway, its sockets and how far its drain has come. */
+  /** Announces this gateway on the bus, so that the organiser sees its sockets and its phase. */
   async function announceUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // a gateway that cannot announce itself is missing from the list after five seconds, which is all there is to say
+      // a failure is not logged: the organiser's list drops a gateway that has not announced itself for five seconds
       bus.announce({ id: options.id, phase: life.phase.current, sockets: hub.size }).catch(() => {})
       await clock.wait(ANNOUNCE_MS, signal)
     }
@@ -173,7 +173,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 }
 
-/** The last resort of the feed: the poll as the API shows it to anyone. */
+/** Asks the API for the poll as it shows it to anyone; undefined when it does not exist. */
 async function askForPoll(api: Api, slug: string): Promise<Snapshot | undefined> {
   const response = await api.fetch({ method: 'GET', target: `/api/polls/${slug}`, headers: {} })
   if (response.status === 404) return undefined

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { z } from 'zod'
 
-/** An origin as browsers send it: scheme, host and port, nothing behind. */
+/** An origin as browsers send it: scheme, host and port, without a path. */
 export const originItem: z.ZodType<string, string> = z
   .string()
   .refine((value) => URL.canParse(value) && new URL(value).origin === value, {
@@ -13,8 +13,8 @@ export const originItem: z.ZodType<string, string> = z
 export type OriginCheck = (headers: IncomingHttpHeaders, self: string) => boolean
 
 /**
- * Creates the check. A request without an `Origin` comes from no web page of another site and is allowed, unless the browser itself
- * says in `Sec-Fetch-Site` (Fetch Metadata, which pages cannot forge) that it does; `null` is never allowed.
+ * Creates the check. It allows a request without an `Origin`, unless the browser says in `Sec-Fetch-Site` (Fetch Metadata, which
+ * pages cannot forge) that a page of another origin sends it. It never allows the origin `null`.
  */
 export function createOriginCheck(allowedOrigins: readonly string[]): OriginCheck {
   const allowed = new Set(allowedOrigins)

@@ -1,4 +1,6 @@
-/** The client's address and the origin it knows this server by. What a proxy says of them counts only when the proxy is trusted. */
+/**
+ * Reads a client's address and the origin under which it reached this server. Forwarding headers count only from a trusted proxy.
+ */
 import type { IncomingHttpHeaders } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
@@ -36,7 +38,10 @@ export interface PeerRequest {
 
 export type PeerReader = (request: PeerRequest) => Peer
 
-/** Reads `X-Forwarded-For`, `-Proto` and `-Host`, but only from a trusted proxy; otherwise the connection itself is the truth. */
+/**
+ * Creates the reader. It believes `X-Forwarded-For`, `-Proto` and `-Host` from a trusted proxy only; for any other sender it
+ * takes the connection's address and the `Host` header.
+ */
 export function createPeerReader(trustedProxies: readonly string[]): PeerReader {
   const trusted = new BlockList()
   for (const range of trustedProxies.flatMap((item) => NAMED_RANGES[item] ?? [item])) {
@@ -56,19 +61,19 @@ export function createPeerReader(trustedProxies: readonly string[]): PeerReader 
       .split(',')
       .map((hop) => plainAddress(hop.trim()))
       .filter((hop) => hop !== '')
-    // the right-most hop that is no trusted proxy is the client: anything left of it, the client may have made up
+    // the client is the right-most hop that is no trusted proxy: it may have made up every hop to the left of its own
     const address = hops.findLast((hop) => !isTrusted(hop)) ?? hops[0] ?? direct
     const scheme = valueOf(headers['x-forwarded-proto']) === 'https' ? 'https' : 'http'
     return { address, origin: `${scheme}://${valueOf(headers['x-forwarded-host']) || host}` }
   }
 }
 
-/** A field given several times is one list (RFC 9110 §5.3). */
+/** Joins a field that was sent several times into one list (RFC 9110 §5.3). */
 function valueOf(field: string | string[] | undefined): string {
   return typeof field === 'object' ? field.join(', ') : (field ?? '')
 }
 
-/** IPv4 addresses arrive as `::ffff:192.0.2.1` on a dual-stack socket (RFC 4291 §2.5.5.2). */
+/** Strips the prefix with which a dual-stack socket reports IPv4 addresses: `::ffff:192.0.2.1` (RFC 4291 §2.5.5.2). */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '')
 }

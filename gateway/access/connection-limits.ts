@@ -1,21 +1,24 @@
-/** How many sockets may come, from where, and how fast: so that a crowd that comes at once cannot take the event loop down. */
+/** Limits the open sockets, in all and per address, and the rate of handshakes, so that a crowd cannot block the event loop. */
 
 export interface AdmissionOptions {
-  /** Open sockets in this process. */
+  /** The most sockets that may be open in this process. */
   readonly maxSockets: number
-  /** Open sockets from one address; a whole hall may share one. */
+  /** The most sockets that may be open from one address. Everyone in a hall may share one. */
   readonly maxPerAddress: number
-  /** Handshakes a second in the long run; four seconds' worth may come at once. */
+  /** Handshakes a second in the long run; a burst may have those of four seconds. */
   readonly handshakesPerSecond: number
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
 
-/** `full`: no more sockets here. `crowded`: no more from that address. `busy`: later, but soon. */
+/**
+ * `full`: this process has `maxSockets`. `crowded`: the address has `maxPerAddress`. `busy`: handshakes come too fast; a later
+ * one is admitted.
+ */
 export type Verdict = 'admitted' | 'full' | 'crowded' | 'busy'
 
 export interface Admission {
-  /** Counts the socket in when it is admitted: whoever was admitted must `leave`. */
+  /** Decides on a socket, and counts it if it is admitted. The caller then calls `leave` when the socket has closed. */
   enter(address: string): Verdict
   leave(address: string): void
 }

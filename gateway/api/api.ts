@@ -1,7 +1,7 @@
 /** The API as the edge sees it: in backends behind it, or in the same process. */
 import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
 
-/** Plain values: building the web's Request for each call would cost more than the rest of its way through the edge. */
+/** A request as plain values: building a web `Request` for each call costs too much (docs/adr/0008). */
 export interface ApiRequest {
   readonly method: string
   /** Path and query. */
@@ -12,9 +12,12 @@ export interface ApiRequest {
 }
 
 export interface Api {
-  /** Answers a request of any kind; rejects only by a fault of its own. */
+  /** Answers any request. Rejects only on a fault of this process. */
   fetch(request: ApiRequest): Promise<Response>
-  /** Casts votes. The answer to each is at its index and given after its ballot was committed. Rejects only by a fault of its own. */
+  /**
+   * Casts votes. Resolves, once their ballots are committed, to the answers in the order of the votes. Rejects only on a fault of
+   * this process.
+   */
   castVotes(votes: readonly BundledVote[]): Promise<readonly BundledAnswer[]>
 }
 

@@ -1,4 +1,7 @@
-/** The API in the backends behind this edge: connections kept alive, bounded in time, tried again where that cannot do anything twice. */
+/**
+ * Calls the API of the backends behind this edge: keeps connections alive, bounds each try in time, and repeats a request where
+ * that has no second effect.
+ */
 import pRetry from 'p-retry'
 import { Pool, type Dispatcher } from 'undici'
 import { problemResponse } from '../../shared/protocol/problem.ts'
@@ -8,7 +11,7 @@ import type { Api, ApiRequest } from './api.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
 
 export interface BackendClientOptions {
-  /** One or more; after a failure the next one is tried. */
+  /** One or more; after a failure the next try goes to the next one. */
   readonly backendUrls: readonly string[]
   readonly log: Log
   /** How long one try may wait for the head of the answer, and then for each further piece, in ms. */
@@ -17,12 +20,12 @@ export interface BackendClientOptions {
   readonly patienceMs?: number
 }
 
-/** Connections to one backend at most; more requests wait for one. */
+/** The most connections to one backend; further requests wait until one is free. */
 const MAX_CONNECTIONS = 1_024
-/** Shorter than a backend keeps an idle connection open, so that none is closed while it is being used again. */
+/** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
-/** Longer answers, such as exports, and those of unknown length are passed on as they come. */
+/** The client collects answers up to this length, and streams longer ones (such as exports) and those of unknown length. */
 const MAX_COLLECTED_BYTES = 262_144
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
@@ -68,7 +71,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       shouldRetry: ({ error }) => mayTryAgain(error, request.method),
     })
 
-  /** What `read` makes of the answer, or the problem when no backend answers. */
+  /** Resolves to what `read` makes of the answer, or to a problem when no backend answers. */
   const exchange = async <T>(request: ApiRequest, read: Read<T>): Promise<T | Response> => {
     try {
       return await attempt(request, read).catch((error: unknown) => {
@@ -116,7 +119,7 @@ async function responseOf({ statusCode: status, headers, body }: Dispatcher.Resp
   return new Response(ReadableStream.from(body), { status, headers: passedOn })
 }
 
-/** A record where one is enough: the server writes it out without ever making it a Headers object. */
+/** Returns a record unless there are several cookies: the server writes a record out without making it a Headers object. */
 function headersOf(received: Record<string, string | string[] | undefined>): Record<string, string> | [string, string][] {
   const headers = endToEndHeaders(received)
   const cookies = received['set-cookie']
@@ -135,13 +138,18 @@ function pathOf({ target }: ApiRequest): string {
   return target.split('?', 1)[0] ?? ''
 }
 
-/** A request that was never sent may go again; one that may have arrived only where its method is idempotent (RFC 9110 §9.2.2). */
+/**
+ * Whether to repeat a request: one that was never sent always, one that may have arrived only if its method is idempotent (RFC
+ * 9110 §9.2.2).
+ */
 function mayTryAgain(error: Error, method: string): boolean {
   const code = codeOf(error)
   return NEVER_SENT.has(code) || (IDEMPOTENT.has(method) && BROKEN.has(code))
 }
 
-/** The system's code or undici's; several addresses tried at once fail as an AggregateError with the code of the first. */
+/**
+ * The code of the system or of undici. Node throws an AggregateError with the code of the first when it tried several addresses.
+ */
 function codeOf(error: Error): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name
 }

@@ -1,6 +1,6 @@
 /**
- * Bundles the votes that arrive in the same turn of the event loop, as they share a transaction at the other end. No vote waits for
- * company. The hop between gateway and backend, the dearest part of a vote's way, is so paid for once per turn (docs/adr/0008).
+ * Sends the votes that arrive in the same turn of the event loop to a backend in one call, so that the hop between the two is
+ * paid for once per turn (docs/adr/0008). No vote waits for later ones.
  */
 import { MAX_VOTES_IN_BUNDLE, type BundledAnswer, type BundledVote } from '../../shared/protocol/vote-bundle.ts'
 import type { Api } from './api.ts'
@@ -11,10 +11,16 @@ interface PendingVote {
   reject(error: unknown): void
 }
 
-/** A bundle is sent before its votes have more characters than this, so that no few large ones exceed what a backend takes. */
+/**
+ * A bundle is sent before its votes have more characters than this, so that a few large ones do not exceed what a backend
+ * accepts.
+ */
 const MAX_CHARS_IN_BUNDLE = 262_144
 
-/** Casts a vote together with the others of its turn; `defer` runs a function once the requests that are there have been read. */
+/**
+ * Returns a function that casts a vote together with the others of its turn. `defer` runs a function after Node has read the
+ * requests that have arrived.
+ */
 export function bundleVotes(
   castVotes: Api['castVotes'],
   defer: (run: () => void) => void = setImmediate,

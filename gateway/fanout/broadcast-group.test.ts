@@ -9,7 +9,7 @@ function connection() {
   const bytes: string[] = []
   const write = (frame: Buffer) => bytes.push(frame.toString()) > 0
   const fake = { seen: -1, write, queue: write }
-  // all that a group uses of a connection
+  // the part of a connection that a group uses
   return { bytes, connection: fake as unknown as Connection }
 }
 
@@ -20,7 +20,7 @@ function setup(size: number) {
   const waiting: (() => void)[] = []
   let elapsed = 0
   let written = 0
-  // every look at the clock finds the time over: each turn writes to one stride
+  // the time is over whenever the clock is read, so each turn writes to one stride of sockets
   const group = new BroadcastGroup({
     topics: [...topics.values()],
     defer: (run) => void waiting.push(run),

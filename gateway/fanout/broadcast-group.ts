@@ -1,7 +1,7 @@
-/** The sockets that follow the same polls, and so all get the same bytes. */
+/** A broadcast group: the sockets that follow the same polls and therefore get the same bytes. */
 import { Connection, MAX_QUEUED } from './connection.ts'
 
-/** A poll as its sockets see it: finished frames, empty until there is something to tell. */
+/** A poll's finished frames, as its sockets get them; empty until its first snapshot. */
 export interface Topic {
   pollFrame: Buffer
   tallyFrame: Buffer
@@ -9,7 +9,7 @@ export interface Topic {
 
 export interface BroadcastGroupOptions {
   readonly topics: readonly Topic[]
-  /** Runs the function soon, after waiting I/O has had its turn. */
+  /** Runs the function soon, after pending I/O events: `setImmediate`. */
   readonly defer: (run: () => void) => void
   /** A clock for spans, in ms. */
   readonly elapsed: () => number
@@ -17,20 +17,22 @@ export interface BroadcastGroupOptions {
   readonly onWritten: (sockets: number) => void
 }
 
-/** How long writing goes on without a pause, in ms, so that probes, heartbeats and handshakes get their turn well within 50 ms. */
+/**
+ * The longest that a flush writes without a pause, in ms. The pauses let probes, heartbeats and handshakes run well within 50 ms.
+ */
 const PAUSE_AFTER_MS = 8
 
 /**
- * Changes are numbered. The group knows the number of each topic's last change, and each connection the number of the last change it
- * was sent. The two say what is pending for a connection, whether it is new, was too slow, or merely comes later in the flush. For
- * almost all connections that is the same, so those bytes are put together once.
+ * The group numbers its changes. It keeps the number of each topic's last change, and each connection keeps the number of the
+ * last change it was sent. Comparing the two tells what is pending for a connection, whether the connection is new, was too slow,
+ * or comes later in the flush. Almost all connections have the same bytes pending, so the group assembles those once.
  */
 export class BroadcastGroup {
   readonly connections = new Set<Connection>()
   readonly #options: BroadcastGroupOptions
   readonly #changed: Map<Topic, { tally: number; poll: number }>
   #change = 0
-  /** The bytes that are pending for connections that have seen so much; emptied with every change. */
+  /** The pending bytes by the number of the last change that a connection was sent; cleared with every change. */
   readonly #pending = new Map<number, Buffer | undefined>()
   #isFlushing = false
 
@@ -55,7 +57,7 @@ export class BroadcastGroup {
     else connection.seen = seen
   }
 
-  /** Notes that a topic's tally frame is new, and its poll frame if so, and flushes soon. */
+  /** Notes that a topic has a new tally frame, and a new poll frame if `hasNewPoll`; flushes soon. */
   notify(topic: Topic, hasNewPoll: boolean): void {
     const changed = this.#changed.get(topic)
     if (changed === undefined) return
@@ -69,7 +71,7 @@ export class BroadcastGroup {
     this.#options.defer(() => this.#flush([...this.connections], 0, this.#change))
   }
 
-  /** Sends to every connection, pausing whenever it has worked for a while, and starts again when something changed meanwhile. */
+  /** Sends to every connection, pauses after every `PAUSE_AFTER_MS`, and starts again when a topic changed meanwhile. */
   #flush(connections: readonly Connection[], from: number, change: number): void {
     const { defer, elapsed, onWritten } = this.#options
     const until = elapsed() + PAUSE_AFTER_MS
@@ -85,11 +87,14 @@ export class BroadcastGroup {
     else this.#isFlushing = false
   }
 
-  /** Sends to `MAX_QUEUED` connections and returns how many took it; the others catch up when they can. */
+  /**
+   * Sends to up to `MAX_QUEUED` connections and returns how many took the bytes. The others catch up when their sockets have
+   * drained.
+   */
   #flushSome(connections: readonly Connection[], from: number): number {
     const end = Math.min(connections.length, from + MAX_QUEUED)
     let count = 0
-    // almost all connections have seen the same
+    // almost all connections have seen the same change, so the bytes are looked up only where it differs
     let seen = this.#change
     let frames: Buffer | undefined
     for (let next = from; next < end; next += 1) {
@@ -104,14 +109,14 @@ export class BroadcastGroup {
     return count
   }
 
-  /** The bytes that are pending for a connection that has seen so much; undefined if none. */
+  /** The bytes pending for a connection whose last change is `seen`; undefined if none. */
   #pendingFor(seen: number): Buffer | undefined {
     if (seen === this.#change) return undefined
     if (!this.#pending.has(seen)) this.#pending.set(seen, this.#since(seen))
     return this.#pending.get(seen)
   }
 
-  /** What changed after a change, as complete frames in one buffer. */
+  /** The frames that changed after the change `seen`, in one buffer. */
   #since(seen: number): Buffer | undefined {
     const frames: Buffer[] = []
     for (const [topic, { tally, poll }] of this.#changed) {

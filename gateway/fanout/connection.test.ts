@@ -147,7 +147,7 @@ test('pings are answered with their own data, and while the kernel is full the n
 
 test('an answer to the handshake that is still on its way is not overtaken, and what follows it is not either', async (t) => {
   const { port, connections } = await serve(t, (stream) => {
-    // as a stream is whose earlier bytes the kernel has not taken
+    // as if the kernel had not taken the stream's earlier bytes
     stream.cork()
     setTimeout(() => stream.uncork(), 20)
   })
@@ -218,7 +218,8 @@ test('a client that stops reading is found by the ping it does not answer, long 
     }
     assert.equal(first.stream.writableLength, 0, 'the kernel took everything: only the ping tells')
     await delay(10)
-    // nobody but a reader gets to see the close frame, so the server has to end it: as the closeTimeout of the gateway does
+    // a client that does not read does not answer the close frame, so the server ends the connection, as the gateway's
+    // closeTimeout does
     if (first.socket.readyState !== WebSocket.OPEN) first.connection.terminate()
   }
   assert.ok(Date.now() - startedAt < 2_000, 'found in time')

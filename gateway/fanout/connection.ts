@@ -1,4 +1,7 @@
-/** One socket: sends frames, watches for signs of life, and closes. Each of its fields is kept ten thousand times. */
+/**
+ * One socket: sends frames, checks that the client still answers, and closes. A process has tens of thousands, so each field
+ * counts.
+ */
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
@@ -23,14 +26,14 @@ export interface ConnectionHost {
   drained(connection: Connection): void
 }
 
-/** Instead of a descriptor: frames go to the stream, which is encrypted, or on Windows. */
+/** In place of a descriptor: frames go to the stream, since it is encrypted or the platform (Windows) has no descriptors. */
 const THROUGH_STREAM = -1
-/** Instead of a descriptor: the socket takes no frames now. */
+/** In place of a descriptor: the socket takes no frames now. */
 const NOT_NOW = -2
 
-/** Frames that are queued for one `sendQueued`, at most: about a millisecond's worth. */
+/** The most frames that are queued for one `sendQueued`. */
 export const MAX_QUEUED = 256
-/** What is queued: for which connection, through which descriptor, and the frames. Filled anew for each `sendQueued`. */
+/** The queue: connections, their targets and their frames, at the same index. `sendQueued` empties it. */
 const queued: Connection[] = []
 const queuedTargets = new Int32Array(MAX_QUEUED)
 const queuedFrames: Buffer[] = []
@@ -39,14 +42,14 @@ let queuedCount = 0
 /** RFC 6455 §5.5.2, without data. */
 const PING = Buffer.of(0x89, 0)
 
-/** What Node keeps below a stream, until it is closed. */
+/** Node's handle below a stream, which the stream has until it is closed. */
 interface Handle {
-  /** Below zero where the platform has none. */
+  /** Negative where the platform has no descriptors. */
   readonly fd?: number
 }
 type WithHandle = Socket & { readonly _handle?: Handle | null }
 
-/** What `ws` knows of its socket's connection, so that one listener serves all of them. */
+/** The key under which a `ws` socket keeps its connection, so that all sockets share their listeners. */
 const CONNECTION = Symbol('connection')
 type Known = WebSocket & { [CONNECTION]?: Connection }
 
@@ -62,10 +65,13 @@ export class Connection {
   seen = -1
   readonly #socket: WebSocket
   readonly #stream: WithHandle
-  /** The kernel's number for the stream, good for as long as the stream has this handle: closed ones are given to others. */
+  /**
+   * The kernel's number for the stream. It is valid only while the stream has this handle, since the kernel reuses the numbers of
+   * closed sockets.
+   */
   #descriptor = THROUGH_STREAM
   #handle: Handle | undefined
-  /** Written bytes wait in this process. */
+  /** Whether written bytes wait in this process. */
   #isBlocked = false
   #blockedSince = 0
   readonly #host: ConnectionHost
@@ -102,13 +108,13 @@ export class Connection {
   }
 
   /**
-   * Where complete frames may be sent now: a descriptor, `THROUGH_STREAM` where there is none, or `NOT_NOW` while earlier frames wait
-   * or the socket is closing. This is the hot path: asked of every socket for every tally.
+   * Where complete frames may be sent now: a descriptor, `THROUGH_STREAM` where there is none, or `NOT_NOW` while earlier frames
+   * wait or the socket is closing. This is the hot path: it runs for every socket and every tally.
    *
-   * Sending to the descriptor costs a fraction of a stream's bookkeeping (docs/adr/0007). It keeps the order of bytes only while
-   * nothing waits in the stream, and no frame is ever cut in two by another: what the kernel does not take goes to the stream, and
-   * until that has been flushed nothing else is written. So at most one message per socket waits in this process. Nobody but this
-   * class writes to the stream of an open socket; the close frame, which `ws` writes, is the last there is.
+   * Frames go to the descriptor to save the stream's bookkeeping (docs/adr/0007). Two rules keep the bytes in order and every
+   * frame in one piece. What the kernel does not take goes to the stream, and this class writes nothing else until the stream has
+   * flushed it, so at most one message per socket waits in this process. And only this class writes to the stream of an open
+   * socket; `ws` writes the close frame, which is the last.
    */
   get #target(): number {
     if (this.#isBlocked || this.#socket.readyState !== 1) return NOT_NOW
@@ -144,11 +150,12 @@ export class Connection {
   }
 
   /**
-   * Like `write`, but sends with the next `sendQueued`, which has to follow in the same turn and after `MAX_QUEUED` calls at most.
+   * Like `write`, but the next `sendQueued` does the sending. It has to follow in the same turn, after `MAX_QUEUED` calls at
+   * most.
    *
-   * Checking many sockets first and sending to all of them then is faster than one after the other: each check reads memory that the
-   * sends before it have pushed out of the processor's caches, and side by side those reads are waited for together. Nothing else
-   * runs in between, so what was found still holds.
+   * Checking many sockets first and then sending to all of them is faster than checking and sending one by one (docs/adr/0014):
+   * the sends evict the sockets' fields from the processor's caches, and checks in a row load the fields of several sockets at
+   * once. No other code runs between check and send, so the result of the check still holds.
    */
   queue(frames: Buffer): boolean {
     const target = this.#target
@@ -160,7 +167,7 @@ export class Connection {
     return true
   }
 
-  /** Sends what was queued, whatever the connection. */
+  /** Sends what all connections have queued. */
   static sendQueued(): void {
     for (let index = 0; index < queuedCount; index += 1) {
       const connection = queued[index]
@@ -172,9 +179,10 @@ export class Connection {
   }
 
   /**
-   * To be called about once a second. Pings (RFC 6455 §5.5.2), and closes with 1013 a socket that has not taken its bytes for
-   * `limits.slowMs` or has left a ping unanswered for as long. The ping queues behind the tallies: a client that does not read them
-   * does not answer, however much the kernel has taken for it, so no tally on its way is older than interval and limit together.
+   * To be called about once a second. Pings (RFC 6455 §5.5.2), and closes with 1013 a socket that has not taken its bytes, or has
+   * not answered a ping, for `limits.slowMs`. The ping queues behind the tallies, so a client that does not read its tallies does
+   * not answer it either, even when the kernel has buffered all of them. So no tally is on its way for longer than interval and
+   * limit together.
    */
   checkAlive(now: number, limits: { readonly pingIntervalMs: number; readonly slowMs: number }): void {
     const isSlow = this.#isBlocked && now - this.#blockedSince >= limits.slowMs
@@ -185,7 +193,7 @@ export class Connection {
     this.#awaitingPong = true
   }
 
-  /** To be called about once a second. Writes the frame when nothing has been sent for so long. */
+  /** To be called about once a second. Writes the frame when the socket has been sent nothing for `afterMs`. */
   breakSilence(frame: Buffer, now: number, afterMs: number): void {
     if (this.seen !== this.#seenBefore) {
       this.#seenBefore = this.seen
@@ -197,7 +205,7 @@ export class Connection {
     this.#awaitingPong = false
   }
 
-  /** Answers a ping with its own data (RFC 6455 §5.5.3); of pings that come while bytes wait, the newest is answered, as it allows. */
+  /** Answers a ping with its own data. Of several pings that arrive while bytes wait, it answers the newest (RFC 6455 §5.5.3). */
   answerPing(data: Buffer): void {
     const pong = Buffer.concat([Buffer.of(0x8a, data.length), data])
     if (!this.write(pong)) this.#owedPong = pong

@@ -1,4 +1,4 @@
-/** Keeps which socket follows which polls and the newest snapshot of each poll, and fans out from one to all. */
+/** The hub: knows which socket follows which polls, keeps the newest snapshot of each poll, and sends it to the sockets. */
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
@@ -9,11 +9,11 @@ import { textFrame } from './text-frame.ts'
 
 export interface HubOptions {
   readonly clock: Clock
-  /** When a backend last read the database, ms since the epoch; undefined if nobody has said. */
+  /** When a backend last read the database, ms since the epoch; undefined if the bus has not said. */
   readonly sourceAt: () => number | undefined
-  /** How long a socket may leave its bytes or a ping unanswered, in ms. */
+  /** How long a socket may leave bytes unread or a ping unanswered, in ms. */
   readonly slowMs: number
-  /** Runs the function soon, after waiting I/O has had its turn: `setImmediate`. */
+  /** Runs the function soon, after pending I/O events: `setImmediate`. */
   readonly defer?: (run: () => void) => void
   /** Called with the number of sockets just written to. */
   readonly onSent?: (sockets: number) => void
@@ -26,37 +26,37 @@ export interface Hub {
   /** Adds a socket and sends it what is known of its polls. */
   add(connection: Connection): void
   remove(connection: Connection): void
-  /** Sends a socket what it lacks: it was too slow to be told of changes. */
+  /** Sends a socket the changes that it could not take while earlier bytes waited. */
   catchUp(connection: Connection): void
-  /** Whether anybody watches the poll. */
+  /** Whether any socket follows the poll. */
   isWatched(slug: string): boolean
   snapshot(slug: string): Snapshot | undefined
-  /** Takes news of a poll: what is not newer is dropped, the rest goes to everyone who watches, at most 20 times a second. */
+  /** Takes a snapshot. Drops it unless it is newer, else sends it to the poll's sockets, at most 20 times a second. */
   apply(snapshot: Snapshot): void
-  /** Lets go of a poll nobody watches. */
+  /** Drops the state of a poll that no socket follows. */
   forget(slug: string): void
-  /** Lets go of a poll that is gone: whoever watches it is closed with 4404. */
+  /** Drops the state of a poll that is gone, and closes its sockets with 4404. */
   end(slug: string): void
-  /** To be called ten times a second: says "still here" where it was quiet, pings, and closes who does not keep up. */
+  /** To be called ten times a second: sends `alive` after silence, pings, and closes the sockets that do not keep up. */
   tick(): void
 }
 
-/** Below 20 a second even with the first and the last of a second's changes; more could not be seen. */
+/** Between two tallies of a poll, in ms: at most 20 a second (docs/adr/0005), even when a second begins and ends with one. */
 const MIN_GAP_MS = 55
-/** After so long without a frame, `alive` tells "nothing new" from "nothing heard". */
+/** After so long without a frame, in ms, `alive` tells a client that its connection is good and that there is nothing new. */
 const ALIVE_AFTER_MS = 15_000
 /** Far below the 60 s after which common proxies cut a quiet connection. */
 const PING_INTERVAL_MS = 15_000
-/** Each tick looks at a tenth of the sockets, so that a crowd that came at once is not pinged at once. */
+/** The ticks in which every socket is visited once, so that a crowd that arrived at once is not pinged at once. */
 const SLICES = 10
 
 interface Topic extends Frames {
-  /** The newest that is known; the frames are of the last that was told, which may be one gap behind. */
+  /** The newest snapshot. The frames are of the last one published, which may be `MIN_GAP_MS` behind. */
   snapshot: Snapshot | undefined
-  /** The definition as last told, to see when it changes. */
+  /** The text of the poll frame as last published, to detect a change. */
   pollText: string
   sentAt: number
-  /** A newer snapshot waits for the gap to pass. */
+  /** Whether a newer snapshot waits for the gap to pass. */
   pending: boolean
   readonly groups: Set<BroadcastGroup>
 }
@@ -73,7 +73,7 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
   function* everyone(): Generator<Connection, undefined> {
     for (const group of groups.values()) yield* group.connections
   }
-  /** Goes on where the last tick ended. */
+  /** The iteration over all sockets, which each tick continues. */
   let visit = everyone()
 
   const topicOf = (slug: string): Topic => {
@@ -103,7 +103,7 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
     return group
   }
 
-  /** Encodes the newest snapshot, once, and hands it to everyone who watches. */
+  /** Encodes the newest snapshot once, and notifies the broadcast groups of its poll. */
   const publish = (topic: Topic) => {
     if (topic.snapshot === undefined) return
     const { poll, tally } = topic.snapshot

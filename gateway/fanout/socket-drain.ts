@@ -17,8 +17,8 @@ export interface SocketDrainOptions {
 }
 
 /**
- * How long a client has to open another connection and get its first tally there, or two fifths of the spread when that is shorter.
- * It is generous because the servers that take the crowd over are at their busiest just then.
+ * How long a client has to open another connection and get its first tally there, unless `OVERLAP_SHARE` of the spread is
+ * shorter. The time is generous because the servers that take over the sockets are at their busiest during a drain.
  */
 const OVERLAP_MS = 4_000
 const OVERLAP_SHARE = 0.4
@@ -26,9 +26,9 @@ const OVERLAP_SHARE = 0.4
 const CHECK_MS = 20
 
 /**
- * Announces the drain to one socket after the other, evenly over the spread less the overlap, and closes each with 1012 one overlap
- * after its own announcement, if it is still open. Clients that take part so move one by one without a gap, and those that do not are
- * closed one by one as well. Resolves when every socket is closed, or at the signal.
+ * Announces the drain to one socket after the other, evenly over the spread less the overlap, and closes each with 1012 one
+ * overlap after its own announcement, if it is still open. So the clients that understand the announcement move one by one
+ * without a gap, and the others are closed one by one as well. Resolves when every socket is closed, or at the signal.
  */
 export async function drainSockets({ hub, spreadMs, clock, random, signal }: SocketDrainOptions): Promise<void> {
   const connections = [...hub.connections()]
@@ -46,7 +46,7 @@ export async function drainSockets({ hub, spreadMs, clock, random, signal }: Soc
       act: (index) => connections[index]?.close(CloseCode.serviceRestart, 'service restart'),
     }),
   ])
-  // a socket that does not answer the closing handshake is cut by the ws server's closeTimeout
+  // the `closeTimeout` of the ws server cuts a socket whose client does not answer the closing handshake
   while (hub.size > 0 && !signal.aborted) {
     await clock.wait(CHECK_MS, signal)
   }

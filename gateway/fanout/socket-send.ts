@@ -1,13 +1,13 @@
-/** Bytes straight to a socket's descriptor: the system call that a delivered tally cannot do without, and as little else as can be. */
+/** Sends bytes to a socket's descriptor by one system call, with as little around it as possible (docs/adr/0014). */
 import { writeSync } from 'node:fs'
 
 /**
- * Offers bytes to the kernel for a connected, non-blocking socket, and returns how many it took. That is none where its buffer is
- * full or the peer is gone; the stream above tells the two apart when it is given the rest. Never throws.
+ * Offers bytes to the kernel for a connected, non-blocking socket, and returns how many it took: 0 when its buffer is full or the
+ * peer has gone. The caller gives the rest to the stream, which tells the two apart. Never throws.
  */
 export type DescriptorSend = (descriptor: number, bytes: Buffer) => number
 
-/** Node's own way: write(2), behind its checks of the arguments and an exception where nothing was taken. */
+/** Sends with Node's `writeSync`, which calls write(2) and throws when the kernel takes nothing. */
 export const sendByNode: DescriptorSend = (descriptor, bytes) => {
   try {
     return writeSync(descriptor, bytes)
@@ -16,7 +16,9 @@ export const sendByNode: DescriptorSend = (descriptor, bytes) => {
   }
 }
 
-/** send(2) itself, called through a foreign function interface; undefined where koffi has no binary for the platform. */
+/**
+ * Resolves to send(2), called through a foreign function interface, or to undefined where koffi has no binary for the platform.
+ */
 export async function loadNativeSend(): Promise<DescriptorSend | undefined> {
   try {
     const { default: koffi } = await import('koffi')
@@ -30,5 +32,5 @@ export async function loadNativeSend(): Promise<DescriptorSend | undefined> {
   }
 }
 
-/** The cheapest there is here (docs/adr/0014). */
+/** The native send where it loads, else Node's. */
 export const sendNow: DescriptorSend = (await loadNativeSend()) ?? sendByNode

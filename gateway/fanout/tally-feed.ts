@@ -1,4 +1,7 @@
-/** Where the hub's tallies come from: news by subscription, a look at what is kept every two seconds, the backend as a last resort. */
+/**
+ * Feeds the hub: subscribes to new snapshots on the bus, reads what the bus keeps every two seconds, and asks a backend for a
+ * poll that the bus does not know.
+ */
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Clock } from '../../shared/lifecycle/clock.ts'
@@ -9,9 +12,9 @@ import type { Hub } from './hub.ts'
 export type FollowOutcome = 'following' | 'unknown' | 'unavailable'
 
 export interface TallyFeed {
-  /** Makes sure that the hub knows the poll and hears its news. */
+  /** Gives the hub the poll's newest snapshot and subscribes it to later ones. */
   follow(slug: string): Promise<FollowOutcome>
-  /** Whether it is sure to hear the poll's news already. */
+  /** Whether the poll is followed already, so that `follow` has nothing to do. */
   isFollowing(slug: string): boolean
   /** When a backend last read the database, ms since the epoch. */
   readonly sourceAt: number | undefined
@@ -22,18 +25,18 @@ export interface TallyFeed {
 export interface TallyFeedOptions {
   readonly bus: TallyBus
   readonly hub: Hub
-  /** Asks a backend for a poll; undefined when there is none of that name. Rejects when no backend answers. */
+  /** Asks a backend for a poll; undefined when none has that slug. Rejects when no backend answers. */
   readonly ask: (slug: string) => Promise<Snapshot | undefined>
   readonly clock: Clock
   readonly log: Log
 }
 
 const RECONCILE_MS = 2_000
-/** A poll nobody has watched for so long is let go. */
+/** The feed stops following a poll that no socket has followed for so long, in ms. */
 const FORGET_AFTER_MS = 30_000
 
 interface Followed {
-  /** Undefined while the bus could not be reached: the next look tries again. */
+  /** Undefined when the bus could not be reached; the next `reconcile` subscribes again. */
   unsubscribe: (() => void) | undefined
   watchedAt: number
 }
@@ -43,14 +46,14 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
   const joining = new Map<string, Promise<FollowOutcome>>()
   let sourceAt: number | undefined
 
-  /** Subscribes first and reads then, so that nothing falls between; what comes twice is dropped by the hub. */
+  /** Subscribes before it reads, so that it misses no snapshot between the two. The hub drops a snapshot that arrives twice. */
   const join = async (slug: string): Promise<FollowOutcome> => {
     let unsubscribe: (() => void) | undefined
     try {
       unsubscribe = await bus.subscribe(slug, hub.apply)
       await read([slug])
     } catch (error) {
-      log.debug({ poll: slug, err: error }, 'the bus cannot say')
+      log.debug({ poll: slug, err: error }, 'the bus does not answer for the poll')
     }
     if (hub.snapshot(slug) === undefined) {
       try {
@@ -61,7 +64,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
         }
         hub.apply(snapshot)
       } catch (error) {
-        log.debug({ poll: slug, err: error }, 'no backend can say')
+        log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
         unsubscribe?.()
         return 'unavailable'
       }
@@ -93,12 +96,13 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
       }),
     )
     const kept = await read([...followed.keys()])
-    // while the bus is being filled again after it forgot everything, absence means nothing
+    // a bus that has lost its data has no `sourceAt` until the backends have filled it again; till then a missing poll proves
+    // nothing
     if (kept.sourceAt !== undefined)
       await Promise.all([...followed.keys()].filter((slug) => !kept.snapshots.has(slug)).map(endIfGone))
   }
 
-  /** Only the database knows whether a poll is gone. */
+  /** Ends a poll if a backend confirms that it is gone, since the bus may lack a poll that the database has. */
   const endIfGone = async (slug: string) => {
     if ((await ask(slug)) !== undefined) return
     followed.get(slug)?.unsubscribe?.()
@@ -113,7 +117,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     isFollowing: (slug) => followed.has(slug),
     async follow(slug) {
       if (followed.has(slug)) return 'following'
-      // a crowd that arrives for the same poll at once asks once
+      // sockets that arrive for the same poll at once share one look-up
       const pending = joining.get(slug) ?? join(slug).finally(() => joining.delete(slug))
       joining.set(slug, pending)
       return await pending
@@ -123,7 +127,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
         try {
           await reconcile()
         } catch (error) {
-          log.debug({ err: error }, 'nothing to reconcile with: the last known tallies stay')
+          log.debug({ err: error }, 'the feed cannot reconcile with the bus: sockets keep the last known tallies')
         }
         await clock.wait(RECONCILE_MS, signal)
       }

@@ -9,7 +9,7 @@ import { createListener } from './listener.ts'
 const HANDSHAKE =
   'GET /ws?poll=tea HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
 
-/** A server that answers requests with their path and body, and handshakes with who heard them and what they said. */
+/** A server that answers requests with their path and body, and handshakes with who took them and what they sent. */
 async function serve(t: TestContext) {
   let elapsed = 0
   let looksAtClock = 0
@@ -43,7 +43,7 @@ async function serve(t: TestContext) {
     clients.push(client)
     return client
   }
-  /** A connection whose first bytes are awaited: the listener has noted since when. */
+  /** A connection that has sent nothing yet; the listener has noted since when it reads from it. */
   const openAndBeReadFrom = async () => {
     const looksBefore = looksAtClock
     const client = open()

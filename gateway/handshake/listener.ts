@@ -1,6 +1,6 @@
 /**
- * New connections: every listening socket, and both ways on from there. A connection that begins with a plain WebSocket handshake is
- * opened without HTTP; any other goes to the HTTP server.
+ * Accepts new connections on all listening sockets. A connection that begins with a plain WebSocket handshake goes to `upgrade`
+ * without HTTP; any other goes to the HTTP server.
  */
 import { IncomingMessage, type Server as HttpServer } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
@@ -24,32 +24,32 @@ export interface Listener {
   listen(address: Address): Promise<number>
   /** To be called at least once a second: cuts connections that have been silent for too long. */
   tick(): void
-  /** Stops listening, and cuts the connections that have not said anything yet. */
+  /** Stops listening, and cuts the connections that have sent nothing yet. */
   close(): void
 }
 
 /**
- * The kernel queues `net.core.somaxconn` connections for a listening socket at most (4 096 by default), and drops further ones: their
- * clients try again a second later, then three. On Linux four sockets share the port, among which the kernel spreads the connections
- * (SO_REUSEPORT, socket(7)). Their queues hold everybody whom another gateway of 15 000 sockets left behind.
+ * The kernel queues at most `net.core.somaxconn` connections for a listening socket (4 096 by default) and drops further ones,
+ * whose clients try again only after a second, then three. On Linux four sockets therefore share the port, and the kernel spreads
+ * the connections among them (SO_REUSEPORT, socket(7)). Their queues together hold the clients of a lost gateway with 15 000
+ * sockets (docs/adr/0015).
  */
 const REUSE_PORT_SOCKETS = platform() === 'linux' ? 4 : 1
 
 /**
- * Connections that are first read from in one turn of the event loop. A crowd that comes at once is accepted at once, which is cheap;
- * its handshakes, which are not, leave room in every turn for further connections and for everything else.
+ * The most connections that the listener starts to read from in one turn of the event loop. It accepts a crowd at once, since
+ * accepting is cheap. Handshakes are not, so this limit leaves time in every turn for further connections and other work.
  */
 const READ_PER_TURN = 32
 
 /**
- * Creates the listener. Node's way to a WebSocket (a parser, a request, its headers, listeners put on and taken off) is a good part
- * of what a handshake costs (docs/adr/0015).
+ * Creates the listener. A plain handshake bypasses Node's HTTP server to save its parser, request and listeners (docs/adr/0015).
  */
 export function createListener({ server, upgrade, elapsed, silenceMs }: ListenerOptions): Listener {
   const sockets: Server[] = []
-  /** Connections that are not read from yet. */
+  /** Accepted connections that the listener does not read from yet. */
   const accepted = new Set<Socket>()
-  /** Connections whose first bytes are awaited, and since when, in the order of time. */
+  /** Connections that have sent nothing yet, and since when the listener reads from them, oldest first. */
   const silent = new Map<Socket, number>()
   let isReading = false
 
@@ -73,12 +73,12 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
     if (isReading) setImmediate(readNext)
   }
 
-  /** Shared by all connections. */
+  /** One listener function for all connections. */
   function onFirstBytes(this: Socket, bytes: Buffer) {
     silent.delete(this)
     this.off('data', onFirstBytes).off('end', onEnd).off('error', ignore)
     const plain = readUpgradeRequest(bytes)
-    // both ways expect a paused stream and resume it themselves
+    // the HTTP server and `upgrade` both expect a paused stream
     this.pause()
     if (plain === undefined) {
       this.unshift(bytes)
@@ -108,11 +108,11 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
 
   return {
     async listen(address) {
-      // sockets that share their port do not notice that another process has it; this one does
+      // sockets that share a port do not fail when another process listens there, so an ordinary one is bound first
       const port = await freePort(address)
       try {
         while (sockets.length < REUSE_PORT_SOCKETS) {
-          // as an HTTP server sets up its own, save that reading starts later
+          // the options of an HTTP server's own sockets, but for `pauseOnConnect`: reading starts later
           const socket = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, accept)
           await listen(socket, { host: address.host, port, reusePort: REUSE_PORT_SOCKETS > 1 })
           sockets.push(socket)
@@ -121,7 +121,7 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
         stopListening()
         throw error
       }
-      // from this event on the HTTP server watches its connections' timeouts, whoever accepted them
+      // on this event the HTTP server starts to check its connections for timeouts, even those that it did not accept itself
       server.emit('listening')
       return port
     },
@@ -140,7 +140,7 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
   }
 }
 
-/** The port of the address, or a free one for port 0. Rejects when another socket listens there. */
+/** Resolves to the port of the address, or to a free one for port 0. Rejects when another socket listens there. */
 async function freePort(address: Address): Promise<number> {
   const probe = createServer()
   const port = await listen(probe, address)

@@ -5,11 +5,11 @@ export interface UpgradeRequest {
   readonly target: string
   /** By name in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** What came behind the head. */
+  /** The bytes after the head. */
   readonly rest: Buffer
 }
 
-/** As the HTTP server allows. */
+/** The same limit as `maxHeaderSize` of the HTTP server. */
 const MAX_BYTES = 8_192
 const REQUEST_LINE = /^GET (\/ws(?:\?[\x21-\x7e]*)?) HTTP\/1\.1$/
 /** RFC 9110 §5.1 and §5.5, in ASCII: a token, a colon, and a value of visible characters, spaces and tabs. */
@@ -19,9 +19,9 @@ const UPGRADE_TOKEN = /(?:^|,)[\t ]*upgrade[\t ]*(?:,|$)/i
 const BODY_FIELDS = new Set(['content-length', 'transfer-encoding', 'expect'])
 
 /**
- * Reads the first bytes of a connection. Undefined unless they are, beyond any doubt, a whole HTTP/1.1 request to upgrade `/ws` to a
- * WebSocket (RFC 6455 §4.1): whatever is unusual, incomplete or wrong is for a real parser to judge. So this never refuses anything,
- * and never sees a request in another way than a proxy before it does: a field given twice is unusual.
+ * Reads the first bytes of a connection. Returns undefined unless they are, beyond any doubt, one whole HTTP/1.1 request to
+ * upgrade `/ws` to a WebSocket (RFC 6455 §4.1). Node's parser judges every request that is unusual (such as one with a field
+ * given twice), incomplete or wrong. So this function refuses nothing, and reads no request differently from a proxy in front.
  */
 export function readUpgradeRequest(bytes: Buffer): UpgradeRequest | undefined {
   if (bytes.length > MAX_BYTES) return undefined

@@ -1,4 +1,4 @@
-/** Admission of a socket (docs/protocol.md): who may open one, for which polls, and how everyone else is refused. */
+/** Admits a WebSocket or refuses it (docs/protocol.md): checks its origin, its polls and the limits. */
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -22,15 +22,15 @@ export interface UpgradeOptions {
 }
 
 export interface Upgrade {
-  /** Takes a request to upgrade, as the server's `upgrade` event hands it over. */
+  /** Takes a request to upgrade, with the arguments of the server's `upgrade` event. */
   handle(request: IncomingMessage, stream: Socket, head: Buffer): void
-  /** From now on every upgrade gets 503 with `Retry-After`. */
+  /** Answers every upgrade from now on with 503 and `Retry-After`. */
   refuse(): void
 }
 
-/** Polls on one socket at most. */
+/** The most polls that one socket may follow. */
 const MAX_POLLS = 16
-/** Who does not answer the closing handshake (RFC 6455 §7.1.1) for so long is cut. */
+/** The `ws` server cuts a socket whose client does not answer the closing handshake (RFC 6455 §7.1.1) for so long. */
 const CLOSE_TIMEOUT_MS = 1_000
 
 const ADMISSION_REFUSALS = {
@@ -39,13 +39,13 @@ const ADMISSION_REFUSALS = {
   crowded: ['overloaded', 'Your address has as many sockets open as it may.', 429, 5],
 } as const
 
-/** An answer that is not 101. */
+/** An answer in place of 101. */
 interface Refusal {
   readonly status: number
   readonly kind: string
   readonly detail: string
   readonly retryAfterS?: number
-  /** What a client of ours is told instead, in a close frame. */
+  /** The close code that a client with our subprotocol gets in place of the status. */
   readonly closeCode?: number
 }
 
@@ -64,7 +64,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   let refusing = false
 
   const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
-    // the peer may vanish at any moment, which is no fault of ours
+    // an error says that the peer has gone: the stream closes, and nothing else is to be done
     stream.on('error', ignore)
     const { address, isOriginAllowed } = options.inspect(request)
     if (!isOriginAllowed) {
@@ -73,7 +73,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     if (refusing) return refuse(stream, DRAINING)
     const slugs = readSlugs(request.url ?? '')
     if ('status' in slugs) {
-      return slugs.closeCode === undefined ? refuse(stream, slugs) : refuseInWords(request, stream, head, slugs)
+      return slugs.closeCode === undefined ? refuse(stream, slugs) : refuseWithCloseCode(request, stream, head, slugs)
     }
     const verdict = admission.enter(address)
     if (verdict !== 'admitted') {
@@ -81,15 +81,15 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       return refuse(stream, { status, kind, detail, retryAfterS })
     }
     const unknown = slugs.filter((slug) => !feed.isFollowing(slug))
-    // the usual case needs no promise
+    // when the feed follows all of them, as it usually does, no promise is needed
     if (unknown.length === 0) return accept(request, stream, head, slugs, address)
     void lookUp(unknown).then((refusal) => {
-      // the drain may have begun, or the peer have left, while the polls were looked up
+      // during the look-up a drain may have begun, or the peer may have gone
       const late = refusal ?? (refusing ? DRAINING : undefined)
       if (late === undefined && !stream.destroyed) return accept(request, stream, head, slugs, address)
       admission.leave(address)
       if (late === undefined || stream.destroyed) return undefined
-      return late.closeCode === undefined ? refuse(stream, late) : refuseInWords(request, stream, head, late)
+      return late.closeCode === undefined ? refuse(stream, late) : refuseWithCloseCode(request, stream, head, late)
     })
   }
 
@@ -103,9 +103,9 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
 
   const accept = (request: IncomingMessage, stream: Socket, head: Buffer, slugs: readonly string[], address: string) => {
     let isOpen = false
-    // answer, definitions and tallies in one write
+    // corked, so that answer, definitions and tallies leave in one write
     stream.cork()
-    // calls back at once, or not at all: a handshake that ws refuses ends the stream
+    // ws calls back before it returns; when it refuses the handshake, it ends the stream and never calls back
     sockets.handleUpgrade(request, stream, head, (socket) => {
       isOpen = true
       open(socket, stream, slugs, address)
@@ -116,15 +116,15 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
 
   const open = (socket: WebSocket, stream: Socket, slugs: readonly string[], address: string) => {
     stream.off('error', ignore)
-    socket.on('error', ignore) // what goes wrong shows in the close code
+    socket.on('error', ignore) // a close event follows and has the code
     socket.on('message', onMessage)
     socket.on('close', onClose)
     hub.add(new Connection({ socket, stream, slugs, address, host }))
-    // it was held back while the polls were looked up
+    // the stream was paused during the look-up
     stream.resume()
   }
 
-  /** Shared by all sockets. */
+  /** One listener function for all sockets. */
   function onClose(this: WebSocket, code: number): void {
     const connection = Connection.of(this)
     if (connection === undefined) return
@@ -134,10 +134,10 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   }
 
   /**
-   * Browsers hide the status of a refused upgrade from the page, which would try for ever. So a client that offers our subprotocol
-   * gets a socket that closes at once with 4404 or 4403; any other gets an honest status.
+   * Browsers hide the status of a refused upgrade from the page, which would therefore try for ever. So a client that offers our
+   * subprotocol gets a socket that the server closes at once with 4404 or 4403 (docs/adr/0003); any other gets the status.
    */
-  const refuseInWords = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
+  const refuseWithCloseCode = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
     const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
     const { closeCode } = refusal
     if (closeCode === undefined || !offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
@@ -151,17 +151,17 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   return { handle, refuse: () => void (refusing = true) }
 }
 
-/** The WebSocket server behind the HTTP server: no listener of its own, nothing negotiated but the subprotocol, hardly any input. */
+/** Creates the `ws` server. It does not listen, negotiates nothing but the subprotocol, and accepts only small frames. */
 function createSocketServer(): WebSocketServer {
   const settings = {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
-    // connection.ts answers pings, since nobody else may write to the stream of an open socket
+    // connection.ts answers pings, since nothing else may write to the stream of an open socket
     autoPong: false,
-    // clients send control frames alone, which hold 125 bytes at most (RFC 6455 §5.5)
+    // clients send only control frames, which hold 125 bytes at most (RFC 6455 §5.5)
     maxPayload: 256,
-    // these two are younger than the published types
+    // the published types lack these two
     maxFragments: 4,
     closeTimeout: CLOSE_TIMEOUT_MS,
     handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
@@ -169,10 +169,13 @@ function createSocketServer(): WebSocketServer {
   return new WebSocketServer(settings)
 }
 
-/** Request targets whose polls are remembered: a crowd asks for a few, over and over. */
+/** The most request targets whose slugs are remembered: a crowd asks for a few of them over and over. */
 const REMEMBERED = 256
 
-/** Reads the polls a request target names; those who ask for the same get the same array. */
+/**
+ * Returns a function that reads the slugs in a request target. It returns the same array for the same target, so that connections
+ * share it.
+ */
 function rememberingSlugs(): (target: string) => readonly string[] | Refusal {
   const known = new Map<string, readonly string[]>()
   return (target) => {
@@ -186,7 +189,7 @@ function rememberingSlugs(): (target: string) => readonly string[] | Refusal {
   }
 }
 
-/** The polls the request target names, each once, or what is wrong with it. */
+/** The slugs in the request target, each once, or the refusal of a wrong target. */
 function slugsOf(target: string): readonly string[] | Refusal {
   const url = URL.parse(target, 'http://gateway')
   if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
@@ -198,7 +201,7 @@ function slugsOf(target: string): readonly string[] | Refusal {
   return impossible === undefined ? slugs : unknownPoll(impossible)
 }
 
-/** Like an unknown poll nothing that trying again would cure, and so told in words. */
+/** The refusal has a close code, as for an unknown poll, since trying again does not help. */
 const tooMany: Refusal = {
   status: 400,
   kind: 'bad-request',
@@ -219,7 +222,7 @@ function unknownPoll(slug: string): Refusal {
 function refuse(stream: Socket, { status, kind, detail, retryAfterS }: Refusal): void {
   const body = JSON.stringify(problem(status, kind, detail))
   const retry = retryAfterS === undefined ? '' : `retry-after: ${retryAfterS}\r\n`
-  // who was refused is not waited for
+  // destroyed once the answer is written, without waiting for the peer to close
   stream.once('finish', () => stream.destroy())
   stream.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${retry}content-type: ${PROBLEM_CONTENT_TYPE}\r\n` +
@@ -227,7 +230,7 @@ function refuse(stream: Socket, { status, kind, detail, retryAfterS }: Refusal):
   )
 }
 
-/** Shared by all sockets: this wire has no client frames. */
+/** Closes a socket whose client sends data, since this wire has no client frames. One listener function for all sockets. */
 function onMessage(this: WebSocket): void {
   this.close(CloseCode.policyViolation, 'this wire has no client frames')
 }

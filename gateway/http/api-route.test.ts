@@ -13,7 +13,7 @@ import { createApp, type AppOptions } from './app.ts'
 const FRIEND = 'https://news.example.org'
 const VOTE = '/api/polls/tea/vote'
 
-/** Says what it was asked, so that the two ways can be compared by what reaches the API as well. */
+/** Answers with what it was asked, so that the test can compare what reaches the API on both ways. */
 const answerTo = (said: string, more: object, requestId: string) => {
   if (said === 'fail') throw new Error('a fault of our own')
   return {
@@ -32,7 +32,7 @@ const fetch: AppOptions['fetch'] = async ({ target, headers, body }) => {
 const castVote: AppOptions['castVote'] = async ({ body, poll, cookie, ticket, isSecure, requestId }) =>
   answerTo(body, { poll, cookie, ticket, isSecure, requestId }, requestId)
 
-/** The same request as a vote and, since its address has to be parsed, on the way of all other requests. */
+/** Sends the same request as a vote and, with a target that needs parsing, on the way of all other requests. */
 async function waysOf(t: TestContext, options: { allowedOrigins?: string[]; trustedProxies?: string[] } = {}) {
   const { allowedOrigins = [], trustedProxies = [] } = options
   const noted: unknown[] = []
@@ -71,7 +71,7 @@ async function waysOf(t: TestContext, options: { allowedOrigins?: string[]; trus
   }
 }
 
-/** What differs from one request to the next, taken out. */
+/** Removes what differs from one request to the next. */
 function plain(answer: object): string {
   return JSON.stringify(answer)
     .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'a uuid')

@@ -1,6 +1,6 @@
 /**
- * `/api` on its way through the edge. A vote is recognised here, once, and is a typed vote from then on; every other request is passed
- * on as it came. A vote goes without the context, the middleware and the promises of the other routes (docs/adr/0008).
+ * The route of `/api` through the edge. It recognises a vote, once, and makes it a typed vote; it passes every other request on
+ * unchanged. A vote bypasses Hono's context and middleware, whose cost it saves (docs/adr/0008).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { problemResponse } from '../../shared/protocol/problem.ts'
@@ -24,9 +24,9 @@ export interface ApiRouteOptions {
 }
 
 export interface ApiRoute {
-  /** Answers a request that `isVote`. Sets headers on `outgoing` besides. */
+  /** Answers a request for which `isVote` holds. Also sets the security headers on `outgoing`. */
   castVote(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response>
-  /** Passes any other request on under the given target. */
+  /** Passes any other request on to the given target. */
   passOn(incoming: IncomingMessage, target: string, requestId: string): Promise<Response>
 }
 
@@ -39,12 +39,12 @@ export interface AnsweredRequest {
 
 const MAX_BODY_BYTES = 65_536
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
-/** As every client of ours writes it. What has to be decoded first is passed on for the backend to judge. */
+/** The target as our clients write it. A target that needs decoding does not match; the backend judges it. */
 const VOTE_TARGET = /^\/api\/polls\/([a-z0-9]+(?:-[a-z0-9]+)*)\/vote$/
 const MAX_SLUG_LENGTH = 64
-/** What Hono's `requestId` takes from a client. */
+/** The request ids that Hono's `requestId` accepts from a client. */
 const REQUEST_ID = /^[\w\-=]{1,255}$/
-/** Headers a proxy, or a client that poses as one, may have set; the edge says itself what is true of them. */
+/** Headers that a proxy, or a client that poses as one, may have set. The edge replaces or drops them. */
 const SENT_ANEW = new Set([
   'forwarded',
   'x-forwarded-for',
@@ -65,13 +65,13 @@ export function isVote({ method, url, headers }: IncomingMessage): boolean {
 export function createApiRoute(options: ApiRouteOptions): ApiRoute {
   const { securityHeaders, onAnswered, onFault } = options
 
-  /** The sender and the whole body of a request that may be carried out, or the refusal. */
+  /** Checks the origin and reads the body. Returns the sender and the body, or the refusal. */
   const receive = async (incoming: IncomingMessage): Promise<{ peer: Peer; body: Buffer<ArrayBuffer> } | Response> => {
     const peer = options.readPeer(incoming)
     if (!SAFE_METHODS.has(incoming.method ?? 'GET') && !options.isOriginAllowed(incoming.headers, peer.origin)) {
       return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
     }
-    // a sender that leaves in the middle of its body hears no answer, whatever it says
+    // the reading fails only when the sender has gone, who gets no answer then, so any answer will do
     const body = await readBody(incoming).catch(() => undefined)
     if (body === undefined) return problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
     return { peer, body }
@@ -103,7 +103,7 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
       } catch (error) {
         response = onFault(request, error)
       }
-      // set last, since the garbage collector would copy them with every vote that waits
+      // set only now, so that the garbage collector does not copy them with every vote that waits (docs/adr/0008)
       for (const [name, value] of await securityHeaders.closedHeaders) outgoing.setHeader(name, value)
       securityHeaders.shareBallot(response, headers.origin)
       onAnswered(request, response.status, (performance.now() - startedAt) / 1_000)
@@ -136,7 +136,7 @@ function requestIdFrom(given: string | string[] | undefined): string {
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : crypto.randomUUID()
 }
 
-/** The request's headers with what this edge knows of its sender, and nothing the sender says of that itself. */
+/** The request's headers to pass on. What this edge knows of the sender replaces what the sender says of itself. */
 function headersFor(incoming: IncomingMessage, peer: Peer, requestId: string): Record<string, string> {
   const headers = endToEndHeaders(incoming.headers, SENT_ANEW)
   const [scheme = '', host = ''] = peer.origin.split('://')
@@ -150,7 +150,7 @@ function headersFor(incoming: IncomingMessage, peer: Peer, requestId: string): R
 /** Resolves to undefined when the body is longer than it may be; rejects when the sender leaves before its end. */
 function readBody(message: IncomingMessage): Promise<Buffer<ArrayBuffer> | undefined> {
   const { 'content-length': length, 'transfer-encoding': coding } = message.headers
-  // without either there is none (RFC 9112 §6.3)
+  // a request without either field has no body (RFC 9112 §6.3)
   if (length === undefined && coding === undefined) return Promise.resolve(Buffer.alloc(0))
   if (Number(length) > MAX_BODY_BYTES) return Promise.resolve(undefined)
   return new Promise((resolve, reject) => {

@@ -53,7 +53,7 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   app.get('/health', (c) => answer(c, probes.health()))
 
   app.use(requestId())
-  // upgrades never come this far: the server hands them to upgrade.ts
+  // no upgrade reaches this route: the server's `upgrade` event goes to upgrade.ts
   app.get('/ws', () =>
     problemResponse(426, 'bad-request', 'This address speaks WebSocket only.', { upgrade: 'websocket', connection: 'upgrade' }),
   )

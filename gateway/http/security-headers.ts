@@ -1,6 +1,6 @@
 /**
- * The security headers of every answer: which pages may frame it, and which may read it (CORS). Other origins are those in
- * ALLOWED_ORIGINS, exact; nothing of the organiser's is ever open to them.
+ * The security headers of every answer: which pages may frame it, and which may read it (CORS). Other origins are exactly those
+ * in ALLOWED_ORIGINS; they never get access to the admin page and the admin routes.
  */
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
@@ -12,7 +12,7 @@ export type EdgeEnv = { Bindings: HttpBindings; Variables: { requestId: string }
 type Handler = MiddlewareHandler<EdgeEnv>
 
 export interface SecurityHeaders {
-  /** The headers of every answer: a page may be framed by nobody, and its scripts and styles come from here alone. */
+  /** The headers of every answer: no page may frame it, and its scripts and styles come from this origin alone. */
   readonly closed: Handler
   /** The same for files that other origins may load. */
   readonly loadable: Handler
@@ -46,17 +46,20 @@ export function createSecurityHeaders(allowedOrigins: readonly string[]): Securi
       frameAncestors,
     },
     referrerPolicy: 'no-referrer' as const,
-    // over plain HTTP browsers ignore it, and who terminates TLS in front decides for itself
+    // browsers ignore it over plain HTTP, and the proxy that terminates TLS in front sets its own
     strictTransportSecurity: false,
   })
-  // pictures and frames are asked for without an Origin, so their resource policy cannot name one
+  // browsers request pictures and frames without an Origin, so this policy cannot name one
   const shared = allowed.size > 0 ? ('cross-origin' as const) : ('same-origin' as const)
 
-  /** Answers an allowed origin by its name; `true` when it is one. Caches must keep the answers to different origins apart. */
+  /**
+   * Names an allowed origin in the answer and returns true; returns false for any other. `Vary` makes caches keep the answers to
+   * different origins apart.
+   */
   const share = (answer: Response, origin: string | undefined): boolean => {
-    // then no answer depends on who asks
+    // without other origins no answer depends on the Origin
     if (allowed.size === 0) return false
-    // not c.header(): on an answer that is there already it would take the whole answer apart
+    // not c.header(), which copies an answer that exists already
     const { headers } = answer
     headers.append('vary', 'origin')
     if (origin === undefined || !allowed.has(origin)) return false
@@ -77,7 +80,7 @@ export function createSecurityHeaders(allowedOrigins: readonly string[]): Securi
       headersOf(
         secureHeaders({
           ...policy(["'self'", ...allowed]),
-          // it knows no list of origins, and where frame-ancestors is known it is ignored
+          // X-Frame-Options cannot list origins, and browsers that know frame-ancestors ignore it
           xFrameOptions: false,
           crossOriginResourcePolicy: shared,
         }),
@@ -107,8 +110,8 @@ export function createSecurityHeaders(allowedOrigins: readonly string[]): Securi
 }
 
 /**
- * Sets the headers on Node's response before there is an answer, which then keeps them. They are the same each time, and adding a
- * dozen to a finished answer costs as much as a tenth of a vote.
+ * Sets the headers on Node's response before the answer exists; Node sends them with it. They are the same each time, and adding
+ * them to each finished answer would cost more.
  */
 function ahead(headers: Promise<readonly Header[]>): Handler {
   return async (c, next) => {
@@ -117,7 +120,7 @@ function ahead(headers: Promise<readonly Header[]>): Handler {
   }
 }
 
-/** What a middleware adds to an answer that has none. */
+/** The headers that a middleware adds to an answer. */
 async function headersOf(middleware: MiddlewareHandler): Promise<readonly Header[]> {
   const app = new Hono().use(middleware).get('/', (c) => c.body(null))
   return [...(await app.request('/')).headers]

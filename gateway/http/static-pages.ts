@@ -1,4 +1,7 @@
-/** The pages: read at start and served from memory, so that no request ever names a file; compressed when first asked for. */
+/**
+ * Serves the pages from memory. It reads them at the start, so that no request can name a file, and compresses each when a client
+ * first requests it.
+ */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname, join, relative, sep } from 'node:path'
@@ -52,7 +55,7 @@ export function loadPages({ sourceDir, compiledDir }: PagesOptions): Pages {
   return pages
 }
 
-/** Brotli's best costs ten times as long for a twentieth less, and whoever is first has to wait for it. */
+/** Below Brotli's best, since the first client to request a page waits for its compression. */
 const BROTLI_QUALITY = 9
 
 function page(content: Buffer, type: string): Page {
@@ -90,7 +93,7 @@ export function pageResponse(found: Page, request: Readonly<Record<string, strin
     : new Response(body, { headers })
 }
 
-/** `br;q=0` is a refusal; what is not named is not sent (RFC 9110 §12.5.3). */
+/** Chooses the best coding that the client names and does not refuse with `q=0` (RFC 9110 §12.5.3). */
 function codingFor(acceptEncoding: string): Coding {
   const accepted = new Set<string>()
   for (const item of acceptEncoding.toLowerCase().split(',')) {
@@ -100,7 +103,10 @@ function codingFor(acceptEncoding: string): Coding {
   return accepted.has('br') ? 'br' : accepted.has('gzip') ? 'gzip' : 'identity'
 }
 
-/** If-None-Match compares weakly: a proxy that changed the coding on the way has made our validator a weak one. */
+/**
+ * Whether the client has this version. `If-None-Match` compares weakly: a proxy that changed the coding has made our validator a
+ * weak one.
+ */
 function isKnown(etag: string, ifNoneMatch: string): boolean {
   return ifNoneMatch.split(',').some((item) => {
     const validator = item.trim().replace(/^W\//, '')
