@@ -1,8 +1,8 @@
 /**
- * The bus between replicas: one hash a poll for what is kept, one pub/sub channel a poll for the news.
+ * The bus between replicas, in Redis: for each poll a hash that keeps its newest snapshot and a pub/sub channel for new ones.
  *
- * Two connections, since a subscribed one takes no other commands. Neither queues while it is down: a tally that could not be
- * admitted is superseded by the next, and replaying old ones after an outage would only be dropped as stale.
+ * It has two connections, since a subscribed one takes no other commands. Neither queues commands while it is down: the next
+ * tally supersedes one that could not be admitted, and receivers would drop the old ones.
  */
 import { Redis } from 'ioredis'
 import type { Log } from '../telemetry/log.ts'
@@ -20,14 +20,14 @@ export interface RedisBusOptions {
   readonly onGarbage?: () => void
 }
 
-/** How often both connections are asked for a sign of life, in ms: before a silent one is closed (`REDIS_OPTIONS`). */
+/** How often the bus pings on both connections, in ms: more often than a silent connection is closed (`REDIS_OPTIONS`). */
 const PING_INTERVAL_MS = 2_000
-/** Larger messages are not ours. */
+/** A longer message counts as garbage. */
 const MAX_MESSAGE_CHARS = 65_536
 
 /**
- * Keeps and publishes a snapshot only if `(epoch, version)` is later than what is kept, so that N replicas publish each version
- * once and none can push a screen backwards. Lua numbers are doubles: exact up to 2^53.
+ * Keeps and publishes a snapshot only if its `(epoch, version)` is later than that of the one it keeps, so that N replicas
+ * publish each version once and no screen goes backwards. Lua numbers are doubles: exact up to 2^53.
  */
 const ADMIT = `
 local kept = redis.call('HMGET', KEYS[1], 'epoch', 'version')
@@ -71,7 +71,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   }
   for (const redis of [commands, subscriber]) redis.on('error', lost)
   commands.on('close', () => lost(new Error('the connection was closed')))
-  subscriber.on('close', () => lost(new Error('the connection for news was closed')))
+  subscriber.on('close', () => lost(new Error('the subscribed connection was closed')))
 
   subscriber.on('message', (channel: string, message: string) => {
     const known = listeners.get(channel.slice(channelPrefix.length))
@@ -124,7 +124,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
         known.delete(listener)
         if (known.size > 0 || listeners.get(slug) !== known) return
         listeners.delete(slug)
-        // a channel nobody listens to any more only costs bandwidth: failing to leave it is no fault
+        // a failure is ignored, since a channel without listeners costs only bandwidth
         subscriber.unsubscribe(channelPrefix + slug).catch(() => {})
       }
       try {
@@ -163,7 +163,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   }
 }
 
-/** A reply of a pipeline; a command's own error is thrown. */
+/** The text of a reply of a pipeline. Throws the error of its command. */
 function value(reply: readonly [error: Error | null, result: unknown] | undefined): string | null {
   if (reply === undefined) return null
   const [error, result] = reply
@@ -171,7 +171,7 @@ function value(reply: readonly [error: Error | null, result: unknown] | undefine
   return typeof result === 'string' ? result : null
 }
 
-/** Anything may be published on a channel by anyone who reaches Redis: what is no snapshot is undefined. */
+/** The snapshot in a message; undefined if it is none, since whoever reaches Redis may publish anything on a channel. */
 function decode(message: string | null): Snapshot | undefined {
   if (message === null || message.length > MAX_MESSAGE_CHARS) return undefined
   try {

@@ -1,11 +1,11 @@
-/** How every connection to Redis behaves, the bus's and others. */
+/** The options of every connection to Redis, those of the bus and others. */
 
-/** A connection that says nothing for so long, in ms, is closed and made anew. */
+/** A connection on which nothing arrives for so long, in ms, is closed and opened again. */
 const SOCKET_TIMEOUT_MS = 3_000
 /** No two tries to reconnect are further apart than this, in ms. */
 const MAX_RECONNECT_MS = 1_000
 
-/** Nothing is queued while a connection is down, and nothing is sent twice: each caller decides what a failure means. */
+/** ioredis queues no command while a connection is down and sends none twice: each caller decides what a failure means. */
 export const REDIS_OPTIONS = {
   lazyConnect: true,
   connectTimeout: 2_000,

@@ -1,4 +1,4 @@
-/** What the backend replicas and the gateways share: the newest snapshot of every poll, and the news of it. */
+/** What the backend replicas and the gateways share: the newest snapshot of every poll, and a message for each new one. */
 import type { Snapshot } from '../protocol/frames.ts'
 
 /** Called with each snapshot of a poll that the bus admitted, in no particular order: receivers drop what is not newer. */
@@ -13,14 +13,14 @@ export interface Kept {
 }
 
 /**
- * A hint and a cache, never the truth: every message carries full state, the last one is kept, and if the bus forgets
- * everything the next heartbeat tells the backends to fill it again.
+ * The bus is a cache; the truth is in the database. Every message carries the full state of a poll (docs/adr/0002), and the bus
+ * keeps the last one. If it loses everything, the next heartbeat tells the backends to fill it again.
  */
 export interface TallyBus {
   /** Keeps and publishes the snapshot if it is newer than what is kept. False when it was not. */
   admit(snapshot: Snapshot): Promise<boolean>
 
-  /** Forgets a poll that is gone. Gateways find out when they next look. */
+  /** Drops a poll that is gone. Gateways notice it when they next reconcile. */
   forget(slug: string): Promise<void>
 
   /**
@@ -33,24 +33,24 @@ export interface TallyBus {
   latest(slugs: readonly string[]): Promise<Kept>
 
   /**
-   * Resolves once news of the poll reaches `listener`; reading `latest` after that misses nothing.
-   * The function it resolves to ends the subscription.
+   * Resolves once new snapshots of the poll reach `listener`, so that a later `latest` and the listener together miss none. The
+   * function it resolves to ends the subscription.
    */
   subscribe(slug: string, listener: SnapshotListener): Promise<() => void>
 
-  /** Says that a gateway is here. It is forgotten when it has not said so again for five seconds. */
+  /** Announces a gateway. The bus drops it unless it announces itself again within five seconds. */
   announce(presence: Presence): Promise<void>
 
-  /** The gateways that are here, in no particular order. */
+  /** The gateways that are present, in no particular order. */
   present(): Promise<Presence[]>
 
-  /** Whether the bus answers, as last seen; never asks. */
+  /** Whether the bus answered when it was last asked. Reading this does no I/O. */
   readonly health: BusHealth
 
   close(): Promise<void>
 }
 
-/** How long a gateway counts as present after it said so, in ms. */
+/** How long a gateway counts as present after it announced itself, in ms. */
 export const PRESENCE_MS = 5_000
 
 /** A gateway as the organiser sees it. */
@@ -64,7 +64,7 @@ export interface Presence {
 
 export interface BusHealth {
   readonly ok: boolean
-  /** When it last answered, ms since the epoch. */
+  /** When the bus last answered, ms since the epoch. */
   readonly at: number
   readonly error?: string
 }

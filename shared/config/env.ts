@@ -48,7 +48,7 @@ export function readEnv<V extends Variables>(variables: V, env: Environment): Va
     else problems.push(`${name} ${complaint(parsed.error)}${variable.secret ? '' : `, not ${JSON.stringify(text)}`}`)
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  // every name of `variables` was read above, or has thrown
+  // every name of `variables` has been read, or the line above has thrown
   return values as Values<V>
 }
 

@@ -1,4 +1,4 @@
-/** What every entry does with its configuration first: answer `--help`, or read it, or say what is wrong with it and leave. */
+/** Reads the configuration of an entry point: answers `--help`, returns the values, or reports what is wrong and exits. */
 import { ConfigError, describeVariables, readEnv, type Environment, type Values, type Variables } from './env.ts'
 
 /** The part of `process` this needs. */

@@ -1,4 +1,4 @@
-/** The variables every service has, described once. */
+/** The variables that services share, described once. */
 import { durationMs, integer, oneOf, port, text, url, type Variable } from './env.ts'
 
 export const hostVariable: Variable<string> = { schema: text, fallback: '0.0.0.0', description: 'address to listen on' }

@@ -1,4 +1,4 @@
-/** Time and waiting, behind an interface so that tests can move the hands. */
+/** Time and waiting, behind an interface so that tests can set the time. */
 import { setTimeout as delay } from 'node:timers/promises'
 
 export interface Clock {
@@ -10,7 +10,7 @@ export interface Clock {
 
 /** Resolves after `ms`, or as soon as the signal aborts; never rejects. */
 export async function wait(ms: number, signal?: AbortSignal): Promise<void> {
-  // an aborted wait just ends early
+  // an aborted wait ends early and does not reject
   await delay(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
 

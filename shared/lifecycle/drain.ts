@@ -1,10 +1,10 @@
-/** Shuts down in stages: each has a deadline of its own, all share one, and a stage that is stuck never stops those after it. */
+/** Shuts down in stages. Each stage has its own deadline, all share one, and a stuck stage does not stop those after it. */
 import type { Clock } from './clock.ts'
 
-/** One step of a shutdown. `run` gives up when its signal aborts; if it does not, it is left behind. */
+/** One step of a shutdown. `run` gives up when its signal aborts; if it does not, the shutdown goes on without it. */
 export interface Stage {
   readonly name: string
-  /** The longest this stage may take, in ms; without one, what is left of the total. */
+  /** The longest that this stage may take, in ms. Default: what is left of the total. */
   readonly deadlineMs?: number
   run(signal: AbortSignal): void | Promise<void>
 }
@@ -41,7 +41,7 @@ export interface DrainOptions {
   readonly onProgress?: (progress: DrainProgress) => void
 }
 
-/** What is kept back of the total for each later stage, in ms, so that a stuck stage cannot starve them. */
+/** The part of the total that is reserved for each later stage, in ms, so that a stuck stage cannot starve them. */
 const RESERVE_MS = 100
 
 /** Runs the stages one after the other. Never rejects: faults are in the report. */

@@ -1,4 +1,4 @@
-/** Closes an HTTP server without failing a request, which Node's server does not do by itself. */
+/** Closes an HTTP server without failing a request, which Node's own `close` does not guarantee. */
 import type { Server, ServerResponse } from 'node:http'
 
 export interface HttpDrain {
@@ -11,7 +11,7 @@ export interface HttpDrain {
   finish(signal: AbortSignal): Promise<void>
 }
 
-/** Watches a server from before it listens. */
+/** Creates the drain. To be called before the server listens. */
 export function createHttpDrain(server: Server): HttpDrain {
   const responses = new Set<ServerResponse>()
   let isClosing = false
@@ -32,7 +32,7 @@ export function createHttpDrain(server: Server): HttpDrain {
       for (const response of responses) response.shouldKeepAlive = false
     },
     async finish(signal) {
-      // the callback of close() would also wait for upgraded sockets, which are drained apart
+      // the callback of close() is not awaited, since it would also wait for WebSockets, which another stage drains
       server.close()
       server.closeIdleConnections()
       if (responses.size === 0 || signal.aborted) return

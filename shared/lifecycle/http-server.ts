@@ -1,4 +1,4 @@
-/** Settings of an HTTP server that faces strangers, and listening as a promise. */
+/** The settings of an HTTP server on the public side, and `listen` as a promise. */
 import { once } from 'node:events'
 import type { ServerOptions } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
@@ -9,23 +9,26 @@ export const SERVER_OPTIONS = {
   requestTimeout: 10_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8_192,
-  // longer than balancers keep idle connections (Traefik: 90 s), so that it is never us who closes one being reused
+  // longer than balancers keep idle connections (Traefik: 90 s), so that the server never closes one that a balancer is reusing
   keepAliveTimeout: 95_000,
-  // an `Upgrade` that nobody here speaks is ignored, as RFC 9110 §7.8 allows, instead of waiting for an answer for ever
+  // the server ignores an `Upgrade` to another protocol, as RFC 9110 §7.8 allows, and answers the request without it
   shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
 } satisfies ServerOptions
 
-/** Who we are to a request without a Host header: HTTP/1.0, which balancers' health checks still speak, needs none (RFC 9112 §3.2). */
+/**
+ * The host name for a request without a Host header: HTTP/1.0, which balancers' health checks still speak, needs none (RFC 9112
+ * §3.2).
+ */
 export const DEFAULT_HOSTNAME = 'localhost'
 
-/** As many as a crowd that arrives at once; the kernel caps it at net.core.somaxconn. */
+/** The most connections that wait to be accepted, enough for a crowd; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096
 
 export interface Address {
-  /** 0 for any that is free. */
+  /** 0 for any free one. */
   readonly port: number
   readonly host: string
-  /** Whether other sockets may listen there as well; only where all of them say so, and of the same user. Default false. */
+  /** Whether other sockets may listen on the same port: all of them must say so and belong to the same user. Default false. */
   readonly reusePort?: boolean
 }
 

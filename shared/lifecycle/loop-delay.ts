@@ -1,4 +1,4 @@
-/** How late the event loop runs: the liveness question, measured rather than asked. */
+/** Measures how late the event loop runs, for the liveness probe. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 export interface LoopDelay {

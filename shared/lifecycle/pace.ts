@@ -1,9 +1,9 @@
-/** Doing something to many, evenly spread over a while, without a timer for each. */
+/** Spreads many actions evenly over a time, without a timer for each. */
 import type { Clock } from './clock.ts'
 
 /**
- * When each of `count` is due, in ms from the start, in rising order: number `i` falls on a random moment of the i-th of `count`
- * equal parts of the spread, which is even and still not a beat. Never longer than the spread. `random` returns a number in [0, 1).
+ * When each of `count` actions is due, in ms from the start, in rising order and within the spread. Action `i` falls on a random
+ * moment of the i-th of `count` equal parts, which is even without being periodic. `random` returns a number in [0, 1).
  */
 export function evenSpread(count: number, spreadMs: number, random: () => number): Float64Array {
   const partMs = spreadMs / count
@@ -19,10 +19,13 @@ export interface PaceOptions {
   readonly act: (index: number) => void
 }
 
-/** Fine enough that a crowd is a trickle, coarse enough that 50 000 cost two hundred wake-ups a second at most. */
+/** The shortest wait, in ms: short enough to spread a crowd, long enough for 200 wake-ups a second at most. */
 const TICK_MS = 5
 
-/** Acts on each when it is due. A process too busy to keep up makes up for the overdue at the next tick; an abort leaves the rest undone. */
+/**
+ * Calls `act` for each when it is due. A process that is late calls it for all that are overdue at the next tick; an abort leaves
+ * the rest undone.
+ */
 export async function pace({ dueMs, clock, signal, act }: PaceOptions): Promise<void> {
   const startedAt = clock.now()
   for (let next = 0; next < dueMs.length && !signal.aborted;) {

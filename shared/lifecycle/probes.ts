@@ -1,4 +1,4 @@
-/** Three questions, three answers, as data: `/live`, `/ready` and `/health` (docs/drain.md). Asking never does I/O. */
+/** The answers of `/live`, `/ready` and `/health` (docs/drain.md), as data. Answering does no I/O. */
 import type { DrainProgress } from './drain.ts'
 import type { Phase } from './phase.ts'
 
@@ -12,7 +12,7 @@ export interface CheckResult {
 
 export interface Check {
   readonly name: string
-  /** A service without a `critical` dependency is not ready; without another it is `degraded`. */
+  /** A service is not ready while a critical check fails, and `degraded` while another check fails. */
   readonly critical: boolean
   read(): CheckResult
 }
@@ -36,7 +36,7 @@ export interface ProbeOptions {
   readonly checks: readonly Check[]
   /** How late the event loop runs at present, in ms. */
   readonly loopDelayMs: () => number
-  /** A loop later than this is not working. */
+  /** A process whose event loop runs later than this, in ms, counts as stalled. */
   readonly maxLoopDelayMs?: number
   readonly now: () => number
   /** Shown while draining. */

@@ -1,12 +1,12 @@
-/** A dependency that fails now and then: tried again ever more slowly, spoken of once. */
+/** Guards work that depends on something that may fail: delays further tries ever longer, and logs an outage once. */
 import type { Log } from '../telemetry/log.ts'
 
 export interface RetryGuard {
-  /** Runs `work`; a failure is noted instead of thrown. */
+  /** Runs `work`. Notes a failure in `error` instead of throwing it. */
   guard(work: () => Promise<void>): Promise<void>
   /** The failure of the last try, if it failed. */
   readonly error: string | undefined
-  /** Not to be tried before then, in ms since the epoch. */
+  /** When the next try is due, in ms since the epoch. */
   readonly retryAt: number
 }
 

@@ -1,4 +1,4 @@
-/** Connecting to what may not be up yet. */
+/** Connects to a dependency that may not be up yet. */
 import pRetry from 'p-retry'
 import type { Log } from '../telemetry/log.ts'
 
@@ -10,14 +10,14 @@ export interface RetryOptions {
   readonly signal: AbortSignal
 }
 
-/** Tries until it works: exponential from 100 ms, jittered, at most 3 s apart, without end save the signal. */
+/** Tries until it works or the signal aborts. The waits between tries are exponential from 100 ms, jittered, 3 s at most. */
 export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   return await pRetry(
     async () => {
       try {
         return await attempt()
       } catch (error) {
-        // p-retry takes a TypeError for a programming mistake and gives up; connections fail with those as well
+        // p-retry treats a TypeError as a programming mistake and gives up, but failed connections throw TypeErrors as well
         throw error instanceof TypeError ? new Error(error.message, { cause: error }) : error
       }
     },

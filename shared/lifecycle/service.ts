@@ -8,7 +8,7 @@ import { listenForShutdown, type ShutdownRequest, type SignalSource } from './si
 /** What a starting service is given. */
 export interface ServiceContext {
   readonly phase: Phase
-  /** Aborts when a shutdown is requested before the process is ready: what still waits then gives up. */
+  /** Aborts when a shutdown is requested before the process is ready, so that pending waits end. */
   readonly starting: AbortSignal
   /** How far the drain has come, for the probes; undefined before it starts. */
   readonly drainProgress: () => DrainProgress | undefined
@@ -25,14 +25,14 @@ export interface ServiceOptions {
   readonly deadlineMs: number
 }
 
-/** For the drain after a fault: whatever broke may hold anything, so less is waited for. */
+/** The deadline of the drain after a fault, in ms. It is short, since the fault may have left anything broken. */
 const FAULT_DEADLINE_MS = 5_000
-/** For each release, in ms: closing a connection that no longer answers. */
+/** The deadline of each release, in ms, such as closing a connection that no longer answers. */
 const RELEASE_DEADLINE_MS = 2_000
 
 /**
- * Runs a service to its end and resolves to the exit code: 0 when everything was left cleanly, 1 after a fault or when a stage
- * failed or was stuck. `start` connects, builds and listens, and returns the stages of the shutdown, in order.
+ * Runs a service to its end and resolves to the exit code: 0 when every stage ended well, 1 after a fault or when a stage failed
+ * or was stuck. `start` connects, builds and listens, and returns the stages of the shutdown, in order.
  */
 export async function runService(options: ServiceOptions, start: (context: ServiceContext) => Promise<Stage[]>): Promise<number> {
   const { host, log, clock } = options
@@ -60,7 +60,7 @@ export async function runService(options: ServiceOptions, start: (context: Servi
     })
     if (!starting.signal.aborted) phase.advance('ready')
   } catch (error) {
-    // once a shutdown is requested, a starting service gives up on purpose
+    // after a requested shutdown the start fails on purpose
     if (!starting.signal.aborted) {
       log.error({ err: error }, `cannot start: ${error instanceof Error ? error.message : String(error)}`)
       shutdown.resolve({ kind: 'fault', error })

@@ -15,8 +15,8 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 const FAULTS = ['uncaughtException', 'unhandledRejection'] as const
 
 /**
- * Calls `onRequest` for the first signal or fault. A second signal means "now": the process exits at once with 1. Faults after
- * the first request go to `onLateFault`, since the process is shutting down anyway. Returns the function that removes all listeners.
+ * Calls `onRequest` for the first signal or fault. A second signal makes the process exit at once with 1. Faults after the first
+ * request go to `onLateFault`, since the process is shutting down anyway. Returns the function that removes all listeners.
  */
 export function listenForShutdown(
   source: SignalSource,

@@ -66,7 +66,7 @@ export const TallyFrame = z.object({
 /** Sent after 15 s of silence: `at` is when the database was last read. */
 export const AliveFrame = z.object({ type: z.literal('alive'), at: z.iso.datetime() })
 
-/** This server is leaving: open another connection, then leave this one within `closeAfterMs`. */
+/** This server is shutting down: the client opens another connection, then leaves this one within `closeAfterMs`. */
 export const DrainFrame = z.object({ type: z.literal('drain'), closeAfterMs: z.int().nonnegative() })
 
 export const Frame = z.discriminatedUnion('type', [PollFrame, TallyFrame, AliveFrame, DrainFrame])

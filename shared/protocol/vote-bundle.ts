@@ -1,4 +1,4 @@
-/** Votes on their way from a gateway to a backend, many in one request. Between services alone: no browser ever speaks it. */
+/** The votes that a gateway sends to a backend, many in one request (docs/adr/0008). Only services use it, never a browser. */
 import { z } from 'zod'
 import { PollSlug } from './frames.ts'
 
@@ -6,7 +6,7 @@ import { PollSlug } from './frames.ts'
 export const VOTE_BUNDLE_PATH = '/votes'
 export const MAX_VOTES_IN_BUNDLE = 500
 
-/** What the API needs to know of `PUT /api/polls/:poll/vote`. */
+/** The part of a `PUT /api/polls/:poll/vote` that the API needs. */
 export const BundledVote = z.object({
   poll: PollSlug,
   /** As the voter sent it. */

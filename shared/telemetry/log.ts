@@ -1,7 +1,7 @@
 /** Structured logs: JSON lines on standard output, readable ones in a terminal. */
 import { pino } from 'pino'
 
-/** The log as the rooms of `shared/` and the services see it: fields, and one sentence. */
+/** The log as the services and `shared/` use it: fields, and one sentence. */
 export interface Log {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -14,14 +14,14 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 export interface LogOptions {
-  /** Which service speaks. */
+  /** The name of the service, which every line has. */
   readonly service: string
   readonly level: LogLevel
-  /** Whether somebody reads along in a terminal. */
+  /** Whether standard output is a terminal. */
   readonly terminal: boolean
 }
 
-/** What must never be written, wherever somebody logs a request by mistake. */
+/** Fields that are never written, even where code logs a whole request by mistake. */
 const REDACTED = [
   'authorization',
   'cookie',
@@ -42,11 +42,11 @@ export async function createLog(options: LogOptions): Promise<Log> {
     formatters: { level: (label: string) => ({ level: label }) },
     redact: REDACTED,
   }
-  // a development dependency: where it is not installed, a terminal gets JSON too
+  // pino-pretty is a development dependency; without it a terminal gets JSON too
   const pretty = options.terminal ? await import('pino-pretty').catch(() => undefined) : undefined
   const log: Log =
     pretty === undefined
-      ? // at once: what is on its way when the process ends would else be overtaken by its last lines
+      ? // synchronous, so that every line is written before the process ends
         pino(settings, pino.destination({ dest: 1, sync: true }))
       : pino(settings, pretty.default({ ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss', sync: true }))
   return log

@@ -1,4 +1,4 @@
-/** Figures for Prometheus. Services name their own; this room renders and serves them. */
+/** Metrics for Prometheus. Each service names its own; this module renders and serves them. */
 import { createServer, type Server } from 'node:http'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from '@prometheus-io/client'
 
