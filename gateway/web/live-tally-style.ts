@@ -61,7 +61,7 @@ svg { inline-size: 0.8em; block-size: 0.8em; fill: currentcolor; display: block;
 
 let sheet: CSSStyleSheet | undefined
 
-/** One sheet for all elements; built by script, it needs no leave from a style-src policy. */
+/** One sheet for all elements. A style-src policy does not forbid it, since a script builds it. */
 export function liveTallyStyle(): CSSStyleSheet {
   if (!sheet) {
     sheet = new CSSStyleSheet()

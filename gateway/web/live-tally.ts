@@ -33,7 +33,7 @@ export class LiveTally extends HTMLElement {
     if (this.isConnected) this.#start()
   }
 
-  /** Counts that the wire holds back but this reader may see, as after voting. They are shown until the wire says something newer. */
+  /** Shows counts that the wire holds back and this reader may see, as after voting, until the wire has newer ones. */
   reveal(tally: TallyFrame): void {
     this.#revealed = tally
     this.dispatchEvent(new Event('livetally-reveal'))
@@ -75,7 +75,7 @@ export class LiveTally extends HTMLElement {
       const spoken = view.draw(newest.poll, barsOf(newest.poll, shown))
       announce(spoken, newest.poll.state)
     }
-    // many tallies may come between two frames of the screen
+    // draws once per frame of the screen, however many tallies arrive
     const schedule = () => {
       if (!isDue) requestAnimationFrame(draw)
       isDue = true

@@ -2,7 +2,7 @@ import { createTallyClient, type TallyClient } from './client/tally-client.ts'
 
 const clients = new Map<string, { readonly client: TallyClient; users: number }>()
 
-/** One connection for everything on a page that shows polls of the same server. Give it back with `release`. */
+/** Shares one connection among all polls of the same server on a page. `release` gives it back. */
 export function shareClient(url: string | undefined): { readonly client: TallyClient; release(): void } {
   const key = url ?? ''
   const entry = clients.get(key) ?? { client: createTallyClient({ url }), users: 0 }

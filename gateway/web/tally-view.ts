@@ -16,14 +16,14 @@ export interface TallyView {
   draw(poll: PollFrame, bars: Bars): string
   setBadge(badge: Badge): void
   setPaused(isPaused: boolean): void
-  /** For those who listen instead of looking. */
+  /** Has screen readers speak the text. */
   say(text: string): void
 }
 
 const PAUSE = 'M2 1h4v14H2zM10 1h4v14h-4z'
 const RESUME = 'M3 1v14l11-7z'
 
-/** The inside of <live-tally>: a list of rows with real numbers, a line about the whole, and a quiet voice. */
+/** The content of <live-tally>: a list of rows with numbers, a line about the whole, and a live region for screen readers. */
 export function createTallyView({ root, messages, plain, onPause }: TallyViewOptions): TallyView {
   const question = element('p', 'question')
   const none = element('p', 'none')
@@ -33,7 +33,7 @@ export function createTallyView({ root, messages, plain, onPause }: TallyViewOpt
   const badge = element('span', 'badge')
   const pause = element('button', 'pause')
   const spoken = element('p', 'spoken')
-  list.setAttribute('role', 'list') // Safari forgets lists that show no bullets
+  list.setAttribute('role', 'list') // Safari does not announce lists without bullets
   pause.type = 'button'
   spoken.setAttribute('role', 'status')
   foot.append(total, pause, badge)
@@ -81,7 +81,7 @@ export function createTallyView({ root, messages, plain, onPause }: TallyViewOpt
       const percent = (bar: Bar) => percents[bars.decimals]?.format(bar.percent / 100) ?? ''
       for (const [index, bar] of bars.bars.entries())
         rows[index]?.draw(bar, bars.kind === 'bars' ? percent(bar) : '', number.format(bar.count))
-      // the first standing is simply there; only changes move
+      // the first counts appear without an animation; changes move
       if (isNew) requestAnimationFrame(() => requestAnimationFrame(() => list.classList.add('is-moving')))
       if (bars.kind !== 'bars') return none.textContent
       const sentences = bars.bars.map(
@@ -117,7 +117,7 @@ function createRow(first: Bar, messages: Messages): Row {
   leading.textContent = messages.tally.leading
   track.setAttribute('aria-hidden', 'true')
   bar.style.setProperty('--_color', first.color)
-  // the spaces are for those who listen
+  // screen readers need the spaces
   numbers.append(percent, ' ', count)
   line.append(label, ' ', leading, ' ', numbers)
   track.append(bar)

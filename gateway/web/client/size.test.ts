@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 /**
- * What an application downloads: the compiler's output for the client and everything it imports, names as they are in the sources,
- * without comments and indentation, in one piece. A minifier would take off another fifth.
+ * What an application downloads: the compiler's output for the client and everything it imports, in one piece, with names as in
+ * the sources and without comments and indentation.
  */
 const LIMIT_BYTES = 3 * 1024
 

@@ -74,7 +74,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const { url = '/ws', random = Math.random, WebSocket: Socket = WebSocket } = options
   const base = new URL(url, import.meta.url)
   base.protocol = base.protocol.replace('http', 'ws')
-  // the same object, its events typed
+  // an EventTarget whose events are typed
   const target = new EventTarget() as Target
   const subscribed = new Map<string, number>()
   const sockets: { [source in Source]?: WebSocket | undefined } = {}
@@ -117,7 +117,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
     }
     if (effects.dial) dial()
   }
-  // Listeners may call back into the client; what they cause waits until the step that called them is complete.
+  // Listeners may call back into the client; the events they cause wait until the current step is complete.
   const step = (event: Step) => {
     queue.push(event)
     if (queue.length > 1) return
@@ -134,7 +134,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
     const listeners = (subscribed.get(name) ?? 0) + more
     if (listeners) subscribed.set(name, listeners)
     else subscribed.delete(name)
-    // subscriptions made in one go ask for one connection
+    // the subscriptions of one turn share one connection
     queueMicrotask(() => step({ type: 'want', polls: [...subscribed.keys()] }))
   }
   const close = () => step({ type: 'stop' })
@@ -180,7 +180,8 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   }
 
   onAbort(options.signal, close)
-  // Waiting for a timer is wrong when the network comes back or the page is looked at again. Only browsers tell.
+  // A pending timer must not delay the next dial when the network returns or the page is looked at again. Only browsers have
+  // these events.
   const { window, document } = globalThis as Page
   const { signal } = closed
   window?.addEventListener('online', () => step({ type: 'wake', network: true }), { signal })

@@ -178,7 +178,7 @@ const table = readTable()
 test('the table of docs/protocol.md names every event, and every state an event can meet', () => {
   assert.deepEqual(new Set(table.map(({ event }) => event)), new Set(Object.keys(EVENTS)))
   for (const event of Object.keys(EVENTS)) {
-    // rows that speak of the next socket alone are covered elsewhere for the phases in which there is none
+    // some rows are about the next socket alone: other rows cover the phases in which there is none
     const rows = table.filter((row) => row.event === event)
     for (const state of STATES) {
       for (const { next, cells } of rows) {

@@ -19,7 +19,7 @@ export type Timer = 'dial' | 'lapse' | 'feed' | 'next'
 export const Timing = {
   /** Two missed `alive` frames and some slack: the feed is dead. */
   silenceMs: 35_000,
-  /** What a new socket gets to open, and then again to send the first tally of every poll. */
+  /** How long a new socket has to open, and then again to send the first tally of every poll. */
   patienceMs: 10_000,
   /** Without a feed for this long, numbers on screen are called old. A socket being opened on a wake gets as long. */
   lapseMs: 2_000,
@@ -206,7 +206,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     }
   } else {
     const more = event.polls.some((poll) => !model.polls.includes(poll))
-    // When nobody listens any more the last polls are kept: a connection for nothing would never be live.
+    // Without subscriptions the model keeps the last polls: a socket for no poll would get no tally and never be live.
     if (event.polls[0]) model.polls = event.polls
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'

@@ -1,4 +1,4 @@
-/** What the organiser's page says, apart from what all pages say, so that voters do not load it. */
+/** The messages of the organiser's page, apart from those of all pages, so that voters do not load them. */
 export interface AdminMessages {
   readonly title: string
   readonly signIn: {
@@ -37,7 +37,7 @@ export interface AdminMessages {
     readonly csv: string
     readonly reset: string
     readonly remove: string
-    /** Names a button for those who hear it alone. */
+    /** Names a button for screen readers. */
     readonly of: (action: string, question: string) => string
     readonly done: (action: string, question: string) => string
   }

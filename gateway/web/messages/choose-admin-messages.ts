@@ -4,7 +4,7 @@ import type { AdminMessages } from './admin-messages.ts'
 
 const LANGUAGES: Readonly<Record<string, AdminMessages>> = { en: adminEn, de: adminDe }
 
-/** In the language that the rest of the page speaks. */
+/** Chooses the language that the rest of the page has. */
 export function adminMessagesFor(language: string): AdminMessages {
   return LANGUAGES[language] ?? adminEn
 }

@@ -1,4 +1,4 @@
-/** What the pages say, one object for each language: en.ts, de.ts. Numbers and times come formatted. */
+/** The messages of the pages, one object for each language: en.ts, de.ts. Numbers and times are formatted already. */
 export interface Messages {
   readonly language: string
   readonly votes: (count: number, formatted: string) => string

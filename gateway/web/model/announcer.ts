@@ -1,12 +1,12 @@
 export interface AnnouncerOptions {
   readonly say: (text: string) => void
-  /** Two announcements are at least this far apart, unless `urgent` changes: voices take longer than votes. */
+  /** Two announcements are at least this far apart, unless `urgent` changes, since speaking takes longer than voting. */
   readonly intervalMs: number
   readonly signal: AbortSignal
   readonly now?: () => number
 }
 
-/** Passes on what is worth saying aloud, politely: never the same twice, never faster than the interval, the newest when it is time. */
+/** Passes on texts for screen readers: never the same twice in a row, never faster than the interval, and then the newest. */
 export function createAnnouncer(options: AnnouncerOptions): (text: string, urgent: string) => void {
   const { say, intervalMs, signal, now = Date.now } = options
   let said = ''

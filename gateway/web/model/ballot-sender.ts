@@ -14,7 +14,7 @@ export interface BallotSenderOptions {
   /** Casts the ballot: resolves with the response, rejects when there is none. */
   readonly put: (option: string, signal: AbortSignal) => Promise<Response>
   readonly onChange: (state: BallotState) => void
-  /** Keeps the tap while the page is reloaded: undefined once nothing waits. */
+  /** Stores the choice so that a reload keeps it; called with undefined once nothing waits. */
   readonly keep?: (option: string | undefined) => void
   readonly random?: () => number
   /** How long one try may take. */
@@ -24,7 +24,7 @@ export interface BallotSenderOptions {
 export interface BallotSender {
   /** The latest choice wins; it is sent until the server has answered for good. */
   choose(option: string): void
-  /** Tries again at once, if a try is due later: the network is back. */
+  /** Tries again at once, if a try is due later. To be called when the network is back. */
   hurry(): void
 }
 
@@ -53,7 +53,7 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
   const attempt = async (option: string, isFirst: boolean): Promise<boolean> => {
     const response = await put(option, AbortSignal.timeout(timeoutMs)).catch(() => undefined)
     if (response === undefined || response.status >= 500 || response.status === 429 || response.status === 408) return false
-    // The refusal brought the voter's cookie with it, so the second try is a different one.
+    // The refusal set the voter's cookie, so the second try has one.
     if (response.status === 401 && isFirst) return await attempt(option, false)
     if (response.status === 401) return false
     if (option !== wanted) return true

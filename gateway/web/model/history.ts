@@ -1,6 +1,6 @@
 import { createTimeline, type Moment, type Timeline } from './timeline.ts'
 
-/** What the API keeps of a poll's past: the standing at the end of each step in which it changed. */
+/** A poll's past as the API keeps it: the counts at the end of each step in which they changed. */
 export interface History {
   readonly points: readonly { readonly at: string; readonly total: number }[]
 }
@@ -8,13 +8,13 @@ export interface History {
 const STEPS = { '1s': 1, '10s': 10, '1m': 60, '10m': 600, '1h': 3_600 } as const
 export type Step = keyof typeof STEPS
 
-/** What the API gives at once, at most: the latest. */
+/** The most points in one answer of the API, which are the latest. */
 const MAX_POINTS = 1_000
 const COARSEST_MS = STEPS['1h'] * 1_000
 
 /**
- * The steps worth asking for, finest first, when the past began within the hour that starts at `firstHour`: the last of them holds all of
- * it for certain, and one before it may, since it is not known when in that hour it began.
+ * The steps to ask for, finest first, when the past begins within the hour that starts at `firstHour`. The last step surely
+ * covers all of it. An earlier one may, since the moment within the hour at which the past begins is unknown.
  */
 export function stepsFor(firstHour: number, now: number): readonly Step[] {
   const fits = ([, seconds]: [string, number], ageMs: number) => ageMs < seconds * 1_000 * MAX_POINTS
@@ -30,10 +30,10 @@ export function isWhole(history: History): boolean {
   return history.points.length < MAX_POINTS
 }
 
-/** A line that starts with the past and goes on with what was seen here meanwhile. */
+/** Joins the past with the points seen here meanwhile. */
 export function continued(history: History, seen: readonly Moment[], now: number): Timeline {
   const timeline = createTimeline()
-  // a server whose clock is ahead has points that are not yet for us
+  // the points of a server whose clock is ahead may lie in this client's future
   const past = history.points.map(({ at, total }) => ({ at: Math.min(Date.parse(at), now), total }))
   const since = past.at(-1)?.at ?? 0
   for (const { at, total } of [...past, ...seen.filter((moment) => moment.at >= since)]) timeline.add(at, total)

@@ -1,4 +1,4 @@
-/** As much of an OpenAPI 3.1 document as is shown; everything else in it is passed over. */
+/** The part of an OpenAPI 3.1 document that the page shows; it ignores the rest. */
 export interface OpenApi {
   readonly paths?: Readonly<Record<string, Readonly<Record<string, OperationObject>>>>
   readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> }

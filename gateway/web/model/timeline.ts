@@ -5,14 +5,14 @@ export interface Moment {
 }
 
 export interface Timeline {
-  /** Notes the total. Moments that come too close together are merged, so the memory does not grow with the evening. */
+  /** Notes the total. It merges moments that are too close together, so that the memory does not grow. */
   add(at: number, total: number): void
   readonly moments: readonly Moment[]
   /** The line as an SVG path in a box of this size, up to now; empty until there is something to see. */
   path(width: number, height: number, now: number): string
 }
 
-/** The total over time, kept in at most `capacity` moments: when they are used up, every other one is forgotten. */
+/** The total over time, in at most `capacity` moments. When they are used up, it drops every other one. */
 export function createTimeline(capacity = 240): Timeline {
   let moments: Moment[] = []
   let stepMs = 0
