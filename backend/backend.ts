@@ -38,17 +38,17 @@ export interface BackendOptions {
 export interface Backend {
   /** Answers a request to the API. */
   readonly fetch: (request: Request) => Promise<Response>
-  /** Casts votes without a request. */
+  /** Casts the votes of a bundle in process, without an HTTP request. */
   readonly castVotes: VoteCaster['castAll']
   readonly polls: PollStore
   readonly ballotBox: BallotBox
-  /** What readiness depends on. */
+  /** What the backend last saw of Postgres and the bus; readiness depends on them. */
   readonly checks: readonly Check[]
-  /** To be run once no more requests come in. */
+  /** The stages of the drain, to be run once no more requests come in. */
   readonly stages: readonly Stage[]
 }
 
-/** Starts polling at once: the first tallies are published when this returns, or as soon as the bus can be reached. */
+/** Assembles the backend and starts its poller, which publishes the first tallies as soon as database and bus answer. */
 export function createBackend(options: BackendOptions): Backend {
   const { life, database, bus, clock, log, metrics } = options
   const now = () => clock.now()
@@ -106,7 +106,7 @@ export function createBackend(options: BackendOptions): Backend {
 
   const polling = new AbortController()
   const polled = poller.run(polling.signal)
-  /** What was just committed is read and published once more before the poller stops. */
+  /** Stops the poller, which reads and publishes once more what was just committed. */
   const stopPolling = async () => {
     polling.abort()
     await polled

@@ -9,7 +9,7 @@ import {
   redisVariables,
 } from '../shared/config/service-variables.ts'
 
-/** How many characters a secret that guards something must have. */
+/** How many characters the admin token and the cookie secret have at least. */
 export const MIN_SECRET_LENGTH = 16
 
 export const backendVariables = {

@@ -1,4 +1,4 @@
-/** The backend as a process of its own, one of many in front of the same Postgres and Redis. */
+/** Runs the backend as a process of its own, one of several replicas on the same Postgres and Redis. */
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
 import { connectRedisBus } from '../shared/bus/redis-bus.ts'

@@ -210,7 +210,7 @@ onEachDatabase('adopting a table', (use, kind) => {
       assert.deepEqual([snapshot?.poll.question, snapshot?.tally.counts], ['What is for lunch?', { soup: 2, salad: 1 }])
       const refused = await run('--table', 'dinner', '--option-column', 'dish', '--poll', 'lunch')
       assert.deepEqual(refused, { out: '', errors: 'there is no such table\n', code: 1 })
-      // a database in which adopting fails: no poll must be left that nobody counts for
+      // without the function adopting fails, after the poll was created: the poll must be removed again
       await database.query(sql('ALTER FUNCTION livetally.adopt RENAME TO adopt_elsewhere'))
       const failed = await run('--table', 'lunch', '--option-column', 'dish', '--poll', 'dinner')
       await database.query(sql('ALTER FUNCTION livetally.adopt_elsewhere RENAME TO adopt'))

@@ -15,7 +15,7 @@ export interface AdoptRequest {
 }
 
 export type AdoptOutcome =
-  /** The table is counted from now on. `corrected` says by how many rows the counters were off: all of them at first, 0 when none was. */
+  /** The table is counted from now on. `corrected` is by how many rows the counters were off: all at first, 0 when none was. */
   { readonly kind: 'adopted'; readonly source: PollSource; readonly corrected: number } | NotAdopted
 
 export type NotAdopted =

@@ -35,7 +35,7 @@ const tallyOf = async (database: Queryable, pollId: number) => {
 
 const kinds = (outcomes: readonly CastOutcome[]) => outcomes.map((outcome) => outcome.kind)
 
-/** The database, but that something happens before each batch of votes is cast in it. */
+/** The database, with a function that runs before each batch of votes is cast. */
 const interrupted = (database: Database, before: () => Promise<void>): Database => ({
   ...database,
   openSession: async (options) => {
@@ -78,7 +78,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const later = (await under.createPoll({ opensAt: new Date(Date.now() + 60_000) })).slug
     const ticketed = (await under.createPoll({ policy: 'ticket' })).slug
     await withBox(under, async (box) => {
-      const cast = (poll: string, option: string) => box.cast({ slug: poll, voter: randomUUID(), option })
+      const cast = (slug: string, option: string) => box.cast({ slug, voter: randomUUID(), option })
       const outcomes = await Promise.all([
         cast(open, 'cats'),
         cast('nowhere', 'cats'),
@@ -132,14 +132,14 @@ onEachDatabase('the ballot box', (use, kind) => {
     const final = await under.createPoll({ changeAllowed: false })
     const voter = randomUUID()
     await withBox(under, async (box) => {
-      const cast = (poll: string, options: readonly string[], by: string = voter) =>
-        Promise.all(options.map((option) => box.cast({ slug: poll, voter: by, option })))
+      const cast = (slug: string, options: readonly string[], by: string = voter) =>
+        Promise.all(options.map((option) => box.cast({ slug, voter: by, option })))
       assert.deepEqual(new Set(kinds(await cast(changeable.slug, ['cats', 'dogs', 'cats', 'dogs']))), new Set(['accepted']))
       assert.equal((await box.ballotOf(changeable.slug, voter))?.option, 'dogs')
-      const standing = { kind: 'already-voted', ballot: 'cats' }
-      assert.deepEqual(await cast(final.slug, ['cats', 'dogs', 'cats']), [{ kind: 'accepted' }, standing, { kind: 'accepted' }])
-      assert.deepEqual(await cast(final.slug, ['dogs', 'cats', 'dogs']), [standing, { kind: 'accepted' }, standing])
-      assert.deepEqual(await cast(final.slug, ['dogs'], voter.toUpperCase()), [standing])
+      const refused = { kind: 'already-voted', ballot: 'cats' }
+      assert.deepEqual(await cast(final.slug, ['cats', 'dogs', 'cats']), [{ kind: 'accepted' }, refused, { kind: 'accepted' }])
+      assert.deepEqual(await cast(final.slug, ['dogs', 'cats', 'dogs']), [refused, { kind: 'accepted' }, refused])
+      assert.deepEqual(await cast(final.slug, ['dogs'], voter.toUpperCase()), [refused])
     })
     assert.deepEqual(await tallyOf(under.database, final.id), { cats: 1 })
   })
@@ -270,7 +270,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const voter = randomUUID()
     const gate = Promise.withResolvers<void>()
     let attempts = 0
-    // the answer to the first attempt is lost, and the second one comes late
+    // the answer to the first attempt is lost, and the second attempt starts late
     const flaky = interrupted(under.database, async () => {
       if (attempts++ > 0) return
       await gate.promise
@@ -295,7 +295,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const { id, slug: poll } = await under.createPoll()
     const gate = Promise.withResolvers<void>()
     let batches = 0
-    // the first batch is slow on its way
+    // the first batch takes long
     const slow = interrupted(under.database, async () => {
       if (batches++ === 0) await gate.promise
     })

@@ -1,4 +1,4 @@
-/** Votes in: those that arrive while a transaction is in flight share the next one, and are acknowledged after it committed. */
+/** The ballot box: votes that arrive while a transaction is in flight share the next one, and are answered after its commit. */
 import type { Log } from '../../shared/telemetry/log.ts'
 import { type BatchWriter, createBatchWriter } from './batch-writer.ts'
 import { type Vote, createBallotQueue } from './ballot-queue.ts'
@@ -8,11 +8,11 @@ import type { Database } from '../database/database.ts'
 export interface BallotBox {
   /** Resolves when the vote's transaction has committed, or with why it was refused. Rejects with `VoteUnconfirmed`. */
   cast(vote: { readonly slug: string; readonly voter: string; readonly option: string }): Promise<CastOutcome>
-  /** The ballot that stands. */
+  /** The voter's ballot in the poll, if there is one. */
   ballotOf(slug: string, voter: string): Promise<Ballot | undefined>
-  /** Votes whose transaction has not committed. */
+  /** How many votes wait or are in a transaction that has not committed. */
   readonly queued: number
-  /** Takes no more votes and resolves when those taken are answered; when the signal aborts, the rest is unconfirmed. */
+  /** Takes no more votes and resolves when all taken are answered. Once the signal aborts, no batch is tried again. */
   drain(signal?: AbortSignal): Promise<void>
 }
 
@@ -21,7 +21,7 @@ export interface BallotBoxOptions {
   readonly log: Log
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** Called after each commit: wakes the poller. */
+  /** Called after each commit, to wake the poller. */
   readonly onCommitted?: () => void
   /** Connections that commit side by side, opened when needed. Default 3, and 1 for PGlite. */
   readonly writers?: number
@@ -33,7 +33,7 @@ export interface BallotBoxOptions {
   readonly giveUpMs?: number
 }
 
-/** Votes that are not spread over several writers: what a batch costs whatever its size is then a fifth of what all of them cost. */
+/** Up to so many votes stay together in one batch instead of being spread over the idle writers (docs/adr/0012). */
 const WORTH_A_BATCH = 400
 
 export function createBallotBox(options: BallotBoxOptions): BallotBox {
@@ -52,7 +52,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   let closing = false
   let batchMs = 10
 
-  /** Votes of a batch at most, so that no writer idles while another takes all. */
+  /** How many votes a batch may take, so that the votes of a full queue are spread over all writers. */
   const batchSize = () => Math.min(batchMax, Math.max(WORTH_A_BATCH, Math.ceil(queue.size / writerCount)))
 
   /** Votes that arrive in one turn of the event loop share a batch. */
@@ -65,7 +65,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
     })
   }
 
-  /** Gives the votes that wait to the writers that are idle. */
+  /** Gives a batch of the waiting votes to each idle writer, while there are both. */
   const start = () => {
     for (let writer = idle.at(-1); writer !== undefined; writer = idle.at(-1)) {
       const batch = queue.take(batchSize())
@@ -82,7 +82,8 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
     batchMs = 0.8 * batchMs + 0.2 * (now() - startedAt)
     queue.release(batch)
     idle.push(writer)
-    // the database need not idle while hundreds of voters are told; a handful better waits for those whom it makes vote again
+    // with many votes waiting, the next batch goes out before the voters of this one are told; a few votes wait for the answers,
+    // since the voters who get them may vote again and share the batch (docs/adr/0012)
     if (queue.waiting * 4 >= batchSize()) start()
     answer()
     if (queue.waiting > 0) plan()
@@ -93,7 +94,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
       new Promise<CastOutcome>((resolve, reject) => {
         if (closing) return resolve({ kind: 'overloaded', retryAfterMs: 1_000 })
         if (queue.size >= queueMax) return resolve({ kind: 'overloaded', retryAfterMs: waitMs() })
-        // Postgres has no such character, and so no poll has such an option
+        // Postgres stores no NUL in a text, so no poll has such an option
         if (option.includes('\0')) return resolve({ kind: 'unknown-option' })
         queue.add({ slug, voter: voter.toLowerCase(), option, resolve, reject })
         plan()

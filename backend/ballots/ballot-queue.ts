@@ -1,8 +1,7 @@
-/** Votes that wait for a transaction. While a vote of a voter is in one, the voter's next vote waits, so that they keep their order. */
+/** The votes that wait for a transaction. While a voter's vote is in flight, the voter's next one waits, which keeps their order. */
 import type { CastOutcome } from './cast-outcome.ts'
 
 export interface Vote {
-  /** The poll's slug. */
   readonly slug: string
   /** In lower case. */
   readonly voter: string
@@ -13,11 +12,11 @@ export interface Vote {
 
 export interface BallotQueue {
   add(vote: Vote): void
-  /** Votes that may share a transaction now, the oldest first, `max` at most. They are in flight until `release`. */
+  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. */
   take(max: number): Vote[]
   release(batch: readonly Vote[]): void
   readonly waiting: number
-  /** Waiting and in flight. */
+  /** How many votes wait or are in flight. */
   readonly size: number
 }
 

@@ -8,7 +8,7 @@ import { isConnectionFault, isDataFault, isTransient } from '../database/errors.
 import type { Database, Session } from '../database/database.ts'
 
 export interface BatchWriter {
-  /** Commits the votes, in one transaction if none of them spoils it. Never rejects. */
+  /** Commits the votes, in one transaction unless the data of one makes it fail. Never rejects. */
   commit(batch: readonly Vote[]): Promise<Answer>
   close(): Promise<void>
 }
@@ -25,7 +25,7 @@ export interface BatchWriterOptions {
   /** How long a transaction is tried again after faults that may pass, ms. */
   readonly giveUpMs: number
   readonly onCommitted: () => void
-  /** When it aborts, nothing is tried any more: the votes are unconfirmed. */
+  /** When it aborts, no transaction is tried again, and the votes are unconfirmed. */
   readonly abandoned: AbortSignal
 }
 
@@ -39,7 +39,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
       try {
         abandoned.throwIfAborted()
         const session = connection.ready ?? (await connection.open())
-        // a retry must not replace what the voter has meanwhile cast elsewhere
+        // a retry must not replace a ballot that the voter has cast through another replica meanwhile
         const outcomes = await castBatch(session, batch, attempt === 0 ? undefined : connection.databaseTime(startedAt))
         options.onCommitted()
         return () => {
@@ -52,7 +52,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
           return () => vote.reject(new VoteUnusable('the vote cannot be stored', { cause: error }))
         }
         if (isDataFault(error)) {
-          // one vote spoils it for the others: halve until it stands alone
+          // the data of one vote makes the statement fail: the batch is halved until that vote is alone
           const middle = batch.length >> 1
           const answers = [await commit(batch.slice(0, middle)), await commit(batch.slice(middle))]
           return () => answers.forEach((answer) => answer())
@@ -71,10 +71,10 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   return { commit, close: () => connection.drop() }
 }
 
-/** The writer's session: opened when needed, with a counter slot that no other connection has. */
+/** The writer's session, which is opened when it is needed and claims a counter slot for itself. */
 function createWriterConnection(database: Database, now: () => number) {
   let session: Session | undefined
-  /** The database's clock less ours. */
+  /** How far the database's clock is ahead of this process's, ms. */
   let aheadMs = 0
   const drop = async () => {
     const old = session
@@ -102,7 +102,10 @@ function createWriterConnection(database: Database, now: () => number) {
   }
 }
 
-/** A session lock that lasts as long as the connection; a connection that finds all slots taken shares with strangers. */
+/**
+ * Claims a slot by a session lock, which lasts as long as the connection. A connection that finds all of them taken uses the slots
+ * of other programs, one for each transaction.
+ */
 const CLAIM_SLOT = `
 SELECT set_config('livetally.slot', coalesce(
   (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE pg_try_advisory_lock(1282696277, slot) LIMIT 1), ''), false),

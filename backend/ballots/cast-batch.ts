@@ -1,4 +1,4 @@
-/** One transaction of many votes: a single statement that judges, writes and answers all of them. */
+/** Casts a batch of votes by a single statement, which judges the votes, writes the ballots and returns the outcomes. */
 import type { CastOutcome } from './cast-outcome.ts'
 import type { Queryable } from '../database/database.ts'
 
@@ -8,19 +8,19 @@ export interface BatchedVote {
   readonly option: string
 }
 
-/** What a connection that casts batches needs set. */
+/** Server settings of a connection that casts batches. */
 export const BATCH_SETTINGS = {
-  // the planner thinks arrays are short; joining long ones in a nested loop would take their product
+  // the planner takes arrays for short, and would join long ones in a nested loop
   enable_nestloop: 'off',
-  // a plan made while a table was small must not read it whole once it is large
+  // the plan is kept, and one made while a table was small would go on reading the whole table when it is large
   enable_seqscan: 'off',
-  // for small batches the planner prefers a new plan each time, which takes longer than the batch itself
+  // for small batches the planner would make a new plan each time (docs/adr/0012)
   plan_cache_mode: 'force_generic_plan',
 } as const
 
 /**
  * Casts the votes, in order; the outcome of each is at its index, and absent where it was accepted.
- * @param notAfter replaces only ballots cast before then: for a batch that is tried again.
+ * @param notAfter for a batch that is tried again: only ballots cast before this time are replaced.
  */
 export async function castBatch(
   connection: Queryable,
@@ -36,7 +36,7 @@ export async function castBatch(
   }
   const rows = await connection.query<OutcomeRow>(CAST_BATCH, [
     textArray([...slugs.keys()]),
-    // array literals: pg would build the same text from arrays at more than twice the cost
+    // array literals, since pg takes longer to build the same text from arrays
     `{${refs.join()}}`,
     textArray(votes.map((vote) => vote.voter)),
     textArray(votes.map((vote) => vote.option)),
@@ -57,7 +57,7 @@ export async function castBatch(
     if (!final.has(ref) || outcomes[i] !== undefined) continue
     const key = `${ref} ${vote.voter.toLowerCase()}`
     const ballot = ballots.get(key)
-    // not returned: the ballot stood already and is what this, the first vote of the voter in the batch, asks for
+    // no row for it: the ballot stood already and has the option of this vote, the voter's first in the batch
     if (ballot === undefined) ballots.set(key, vote.option)
     else if (ballot !== vote.option) outcomes[i] = { kind: 'already-voted', ballot }
   }
@@ -81,14 +81,14 @@ function textArray(values: readonly string[]): string {
 const PLAIN = /^(?!null$)[a-z0-9-]+$/i
 
 /**
- * $1 slugs, $2 the place of each vote's slug in them, $3 voters, $4 options, $5 the time after which a ballot is left alone.
+ * $1 slugs, $2 the place of each vote's slug in them, $3 voters, $4 options, $5 the time from which a ballot is not replaced.
  *
- * - The polls' rows are share-locked first: an edit that has committed is seen, one that comes now waits for this batch. So nothing
- *   is accepted after a close.
+ * - It share-locks the polls' rows first: it sees an edit that has committed, and a later edit waits for it. So no vote is accepted
+ *   after a close.
  * - Of several votes of one voter the last counts, or the first where votes are final.
- * - Rows are written in key order, so that batches of different replicas cannot deadlock.
- * - Where votes are final a refused change still "updates" the row to what it was: only so is the ballot that stands known for
- *   certain, even if another replica committed it after this statement began.
+ * - It writes rows in key order, so that batches of different replicas cannot deadlock.
+ * - Where votes are final, a refused change still "updates" the row to what it was, so that the statement returns the ballot that
+ *   stands even if another replica committed it after this statement began.
  */
 const CAST_BATCH = {
   name: 'cast batch',

@@ -1,4 +1,4 @@
-/** What a voter learns. */
+/** The outcomes of casting a vote. */
 
 export interface Ballot {
   readonly option: string
@@ -7,7 +7,7 @@ export interface Ballot {
 
 /** What became of a vote. */
 export type CastOutcome =
-  /** It stands, committed. Also when the same vote stood already, or a later one of the same voter replaced it in the same batch. */
+  /** The ballot is committed. Also when the same vote stood already, or a later vote of the voter replaced it in the same batch. */
   | { readonly kind: 'accepted' }
   | { readonly kind: 'unknown-poll' }
   | { readonly kind: 'unknown-option' }
@@ -20,7 +20,7 @@ export type CastOutcome =
   | { readonly kind: 'no-ticket' }
   /** The poll counts another program's table; votes are cast there. */
   | { readonly kind: 'counted-elsewhere' }
-  /** Too many votes are waiting, or the box is closing. Nothing was written. */
+  /** Too many votes wait, or the ballot box drains. Nothing was written. */
   | { readonly kind: 'overloaded'; readonly retryAfterMs: number }
 
 /** The vote's own data cannot be stored, such as a voter id that is no UUID. Nothing was written; casting it again will not help. */

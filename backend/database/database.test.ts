@@ -14,7 +14,7 @@ import { connectPostgres } from './postgres.ts'
 const sql = (text: string) => ({ text })
 const log = createTestLog()
 
-/** Runs lines of a module in a process of its own, with the database module imported. */
+/** Runs the lines in a process of its own, which imports the database module. */
 function program(lines: string) {
   const [postgres, pglite] = ['./postgres.ts', '../pglite/open.ts'].map((file) => new URL(file, import.meta.url).href)
   const source = `import { connectPostgres } from '${postgres}'

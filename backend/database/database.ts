@@ -1,4 +1,4 @@
-/** The database as everything else sees it: statements in, rows out, on a server or on PGlite alike. */
+/** The interface of the database, which a Postgres server and PGlite have in common. */
 import type { NodePgDatabase } from './drizzle.ts'
 import type * as schema from './schema.ts'
 
@@ -9,7 +9,7 @@ export interface Statement {
 }
 
 export interface Queryable {
-  /** The rows of one statement. `bigint` and `xid8` come as text. Rejects with pg's error (`sqlState` reads its code). */
+  /** Runs one statement. `bigint` and `xid8` are text in its rows. Rejects with pg's error (`sqlState` reads its code). */
   query<Row extends object>(statement: Statement, values?: readonly unknown[]): Promise<Row[]>
 }
 
@@ -24,15 +24,15 @@ export interface TransactionOptions {
   readonly unhurried?: boolean
 }
 
-/** A connection of its own, outside the pool, for work that never pauses: it keeps its settings and its locks. */
+/** A connection outside the pool, which keeps its settings and its locks: for work that never pauses. */
 export interface Session extends Queryable {
-  /** Whether the connection is gone, and with it its session locks. Open another one then. */
+  /** Whether the connection is gone, and its session locks with it: another session has to be opened then. */
   readonly lost: boolean
   close(): Promise<void>
 }
 
 export interface SessionOptions {
-  /** Seen in pg_stat_activity. */
+  /** The application name in pg_stat_activity. */
   readonly label: string
   /** Server settings for this connection, such as `enable_seqscan: 'off'`. PGlite, which has one session for all, ignores them. */
   readonly settings?: Readonly<Record<string, string>>
@@ -47,6 +47,6 @@ export interface Database extends Queryable {
   /** Runs `work` between BEGIN and COMMIT; rolls back, or discards a broken connection, when it throws. */
   withTransaction<T>(work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>
   openSession(options: SessionOptions): Promise<Session>
-  /** Ends the pool once what runs is done. Sessions are closed by who opened them. */
+  /** Ends the pool once running statements are done. Whoever opened a session closes it. */
   close(): Promise<void>
 }

@@ -1,6 +1,6 @@
 /**
- * Drizzle, as the CommonJS it also comes as. To load it as ES modules takes 350 ms instead of 50: for each of its 300 files Node
- * looks into its package.json, and parses all 180 kB of it every time.
+ * Loads Drizzle's CommonJS build. Its ES modules would delay the start (bench/results/data.md, cold start), since Node reads and
+ * parses Drizzle's large package.json for each of its many files.
  */
 import { createRequire } from 'node:module'
 import type * as core from 'drizzle-orm'
@@ -15,5 +15,5 @@ const require = createRequire(import.meta.url)
 export const { asc, eq, sql } = require('drizzle-orm') as typeof core
 export const { drizzle } = require('drizzle-orm/node-postgres') as typeof driver
 export const { migrate } = require('drizzle-orm/node-postgres/migrator') as typeof migrator
-/** What tables are made of. */
+/** The builders of tables and columns. */
 export const pgCore = require('drizzle-orm/pg-core') as typeof tables

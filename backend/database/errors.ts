@@ -1,4 +1,4 @@
-/** What went wrong at the database, told apart by what the caller can do about it. */
+/** The errors of the database, by what the caller can do about them. */
 
 /** The database cannot be reached or opened; trying again may help. */
 export class DatabaseUnavailable extends Error {
@@ -19,15 +19,15 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
- * Whether the connection must be given up: it broke, the server is going, or the answer to a query is still outstanding
- * (a client whose query timed out would hand that answer to the next query). Errors the server reported leave it usable.
+ * Whether the connection must be given up: it broke, the server shuts down, or the answer to a query is still outstanding
+ * (a client whose query timed out would give that answer to the next query). After any other error of the server it is usable.
  */
 export function isConnectionFault(error: unknown): boolean {
   const state = sqlState(error)
   return state === undefined || state.startsWith('08') || state.startsWith('57P')
 }
 
-/** Whether pg stopped waiting for an answer, or for the connection, so that nothing more can be said on it. */
+/** Whether pg stopped waiting for an answer or for the connection, so that no further query can be sent on it. */
 export function isAnswerLost(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (/^(Query read timeout|Connection terminated|Client has encountered a connection error)/.test(cause.message)) return true
@@ -41,7 +41,7 @@ export function isTransient(error: unknown): boolean {
   return state === undefined || /^(08|40|53|57|55P03)/.test(state)
 }
 
-/** Whether the data of the statement itself was at fault: it will fail again, alone or with others. */
+/** Whether the statement failed on its data, so that it will fail again with the same data. */
 export function isDataFault(error: unknown): boolean {
   return /^(22|23|P0001)/.test(sqlState(error) ?? '')
 }

@@ -1,9 +1,9 @@
-/** Noticing that the database is not the one it was. */
+/** Notices that the tables are in another database than before: restored, or failed over. */
 import type { Queryable } from './database.ts'
 
 /**
  * A database that was restored from a dump or a backup, or failed over to a replica, may have lost votes that screens have
- * already seen. Every poll then starts a new epoch; else the screens would wait for the old version to be reached again.
+ * already seen. So every poll starts a new epoch; otherwise screens would ignore its tallies until the old version is reached again.
  * Transaction ids belong to a cluster as well: rows from another one are marked as changed now.
  *
  * The cluster, its timeline (which changes with a failover or a restore to a point in time), the database and the table itself

@@ -1,4 +1,4 @@
-/** Bringing the tables up to date. */
+/** Brings the tables up to date. */
 import { fileURLToPath } from 'node:url'
 import type { Client, PoolClient } from 'pg'
 import { drizzle, migrate as applyMigrations } from './drizzle.ts'
@@ -7,8 +7,8 @@ import { drizzle, migrate as applyMigrations } from './drizzle.ts'
 const MIGRATION_LOCK = 7_106_118_321
 
 /**
- * Applies what is missing, on one direct connection and under a lock, so that any number of replicas may start at once: the
- * first migrates, the others wait and find nothing to do. (Without the lock 30 of 40 such starts failed.)
+ * Applies the missing migrations, on one connection and under a lock, so that any number of replicas may start at once: the first
+ * one migrates, the others wait and find nothing to do. Drizzle takes no lock, and its migrations fail when they run at once.
  */
 export async function migrate(client: Client | PoolClient): Promise<void> {
   await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])

@@ -1,4 +1,4 @@
-/** A Database over a pg pool, minding what pg and Drizzle leave to their users. */
+/** Makes a Database of a pg pool: discards broken connections, and ends transactions in every case, which pg leaves to its users. */
 import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './database.ts'
@@ -13,7 +13,7 @@ export interface PoolOptions {
   readonly pool: Pool
   readonly log: Log
   openSession(options: SessionOptions): Promise<Session>
-  /** A connection without timeouts; absent where there is but one connection, which has none. */
+  /** Opens a connection without timeouts; absent on PGlite, whose only connection has none. */
   connectUnhurried?(): Promise<Client>
   /** Runs after the pool has ended. */
   afterClose?(): Promise<void>
@@ -22,7 +22,7 @@ export interface PoolOptions {
 export function createDatabase(options: PoolOptions): Database {
   const { pool, log } = options
   pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'))
-  // pool.on('error') does not hear clients that are checked out; unheard, their loss would end the process
+  // the pool emits no 'error' for clients that are checked out; without a listener of their own their loss would end the process
   pool.on('connect', (client) => client.on('error', () => {}))
 
   const withClient = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
@@ -68,7 +68,7 @@ export function createDatabase(options: PoolOptions): Database {
   }
 }
 
-/** BEGIN, work, COMMIT; or ROLLBACK and the error. Calls `ended` once the connection is known to be out of the transaction. */
+/** Runs BEGIN, the work and COMMIT, or else ROLLBACK. Calls `ended` once the server has confirmed that the transaction ended. */
 async function inTransaction<T>(
   client: Connection,
   begin: string,
@@ -80,17 +80,17 @@ async function inTransaction<T>(
     const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
     const { command } = await client.query('COMMIT')
     ended()
-    // a transaction that failed inside ends with a quiet ROLLBACK, even if `work` swallowed the error
+    // when a statement failed and `work` caught the error, the server answers COMMIT with ROLLBACK and no error
     if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
     return result
   } catch (error) {
-    // a client that gave up on an answer must not be asked anything else
+    // a client that stopped waiting for an answer would take it for the answer to ROLLBACK
     if (!isAnswerLost(error)) await client.query('ROLLBACK').then(ended, () => {})
     throw error
   }
 }
 
-/** A session on a client of its own. Connects at once; throws `DatabaseUnavailable`. */
+/** Connects the client and makes a session of it. Throws `DatabaseUnavailable`. */
 export async function connectSession(client: Client): Promise<Session & { readonly client: Client }> {
   let lost = false
   client.on('error', () => (lost = true))

@@ -33,7 +33,7 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
     keepAliveInitialDelayMillis: 5_000,
     statement_timeout: statementTimeoutMs,
     lock_timeout: statementTimeoutMs === 0 ? 0 : LOCK_MS,
-    // the server's timeout comes first; this one is for a server that no longer answers
+    // pg's own timeout is longer than the server's: it is for a server that no longer answers
     ...(statementTimeoutMs === 0 ? {} : { query_timeout: statementTimeoutMs + QUERY_MS - STATEMENT_MS }),
     ...(Object.keys(settings).length === 0
       ? {}

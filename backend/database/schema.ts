@@ -70,7 +70,10 @@ export const polls = livetally.table(
   ],
 )
 
-/** One ballot per poll and voter: the primary key makes a second vote impossible. No foreign key: it costs a third of the ingest. */
+/**
+ * One ballot per poll and voter, which the primary key guarantees. There is no foreign key to the polls, since Postgres would check
+ * it for every row; the statement of a batch locks the polls itself (docs/adr/0012).
+ */
 export const ballots = livetally.table(
   'ballots',
   {
@@ -85,8 +88,8 @@ export const ballots = livetally.table(
 )
 
 /**
- * What the triggers counted. A slot belongs to one writer at a time, so that writers never wait for each other's counter;
- * only the sum over the slots means something (one slot's `n` may be negative after re-votes through another).
+ * What the triggers counted. A slot has one writer at a time, so that writers do not wait for each other's counters. Only the sum
+ * over the slots means anything: a slot's `n` is negative when votes counted in another were changed through this one.
  */
 export const counters = livetally.table(
   'counters',
@@ -95,16 +98,16 @@ export const counters = livetally.table(
     option: text().notNull(),
     slot: smallint().notNull(),
     n: bigint({ mode: 'number' }).notNull(),
-    /** Rises by one with every change; their sum is the poll's version. */
+    /** Rises by one with every change; the poll's version is the sum of these and its revision. */
     ver: bigint({ mode: 'number' }).notNull(),
-    /** The transaction that changed it last: what the next read is looking for. */
+    /** The transaction that changed the row last, by which the tally reader finds it (docs/adr/0011). */
     xid: xid8().notNull(),
     changedAt: timestamp('changed_at', { withTimezone: true }).notNull(),
   },
   (counter) => [primaryKey({ columns: [counter.pollId, counter.option, counter.slot] }), index('counters_xid').on(counter.xid)],
 )
 
-/** Names that were deleted: a later poll of the same name starts in a higher epoch, so that no screen takes it for old news. */
+/** The slugs of removed polls: a later poll with the slug starts in a higher epoch, so that screens take its tallies for newer. */
 export const removedPolls = livetally.table(
   'removed_polls',
   {
@@ -131,7 +134,7 @@ export const tickets = livetally.table(
   (ticket) => [primaryKey({ columns: [ticket.pollId, ticket.voterId] })],
 )
 
-/** What each poll stood at, at the end of each second in which it changed. */
+/** The counts of each poll at the end of each second in which they changed. */
 export const history = livetally.table(
   'history',
   {
@@ -145,7 +148,7 @@ export const history = livetally.table(
   (sample) => [primaryKey({ columns: [sample.pollId, sample.at] })],
 )
 
-/** Which database these tables were last seen in; one row. A restored copy finds another one here and starts new epochs. */
+/** One row: the identity of the database in which these tables were last read (database/identity.ts). */
 export const origin = livetally.table('origin', {
   id: integer().primaryKey().default(1),
   identity: text().notNull(),

@@ -67,7 +67,9 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
     const { poll: slug } = c.req.valid('param')
     if (!(await polls.remove(slug))) throw unknownPoll(slug)
     // not awaited: the poll is removed even if the bus cannot be reached, and the bus may delete its copy later
-    options.forget(slug).catch((error: unknown) => log.warn({ poll: slug, err: error }, 'the bus still remembers a removed poll'))
+    options
+      .forget(slug)
+      .catch((error: unknown) => log.warn({ poll: slug, err: error }, 'a removed poll could not be deleted from the bus'))
     log.warn({ requestId: c.var.requestId, poll: slug }, 'poll removed with its ballots')
     return c.body(null, 204)
   })

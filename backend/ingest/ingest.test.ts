@@ -40,7 +40,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
       ballotBox,
       connect,
       rejected: () => redis.lrange(`${server.namespace}:ingest:${list}:rejected`, 0, -1),
-      /** Works until the list is empty and nobody holds anything of it. */
+      /** Ingests until the list is empty and no consumer holds entries of it. */
       drainList: async (votes: VoteList, box: Pick<BallotBox, 'cast'> = ballotBox) => {
         const stop = new AbortController()
         const work = ingest({ list: votes, ballotBox: box, slug: poll, log, now: Date.now, batchMax: 50 }, stop.signal)
@@ -55,7 +55,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
     }
   }
 
-  test("counts the example app's entries in order, the last vote of a voter standing", async (t) => {
+  test("counts the example app's entries in order, the last vote of a voter as the ballot", async (t) => {
     const { redis, list, connect, drainList, counts, rejected } = await scene(t)
     const votes = await connect()
     for (let i = 0; i < 120; i++) await redis.rpush(list, entry(`voter-${i}`, i % 3 === 0 ? 'b' : 'a'))
@@ -115,7 +115,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
     const dead = await connect()
     await redis.rpush(list, entry('one', 'a'))
     assert.equal((await dead.take(10)).length, 1)
-    // its sign of life runs out, as it does ten seconds after a crash
+    // its `alive` key expires, as it does ten seconds after a crash
     for (const key of await redis.keys('*:alive')) if (key.includes(list)) await redis.del(key)
     const heir = await connect()
     await drainList(heir)

@@ -1,4 +1,4 @@
-/** The list of another program into the ballot box: what the worker of Docker's example voting app does, for a poll of ours. */
+/** Casts the votes of another program's list, in place of the worker of Docker's example voting app. */
 import { z } from 'zod'
 import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -11,7 +11,7 @@ import type { VoteList } from './vote-list.ts'
 export interface IngestOptions {
   readonly list: Pick<VoteList, 'take' | 'done'>
   readonly ballotBox: Pick<BallotBox, 'cast'>
-  /** Slug of the poll the votes are for. */
+  /** Of the poll the votes are for. */
   readonly slug: string
   readonly log: Log
   readonly now: () => number
@@ -24,7 +24,7 @@ const Entry = z.object({ voter_id: z.string().min(1).max(255), vote: z.string().
 
 /**
  * Casts every entry at least once, in order, until the signal aborts. An entry leaves the list only when its vote was committed or
- * refused for good (poll closed, no such option); the refused and the unreadable are kept aside by the list. Never rejects.
+ * refused for good (poll closed, no such option); the list keeps refused and unreadable entries apart. Never rejects.
  */
 export async function ingest(options: IngestOptions, signal: AbortSignal): Promise<void> {
   const { list, log, now } = options
@@ -33,7 +33,7 @@ export async function ingest(options: IngestOptions, signal: AbortSignal): Promi
     await retry.guard(async () => {
       const entries = await list.take(options.batchMax ?? 500)
       const rejected = await castAll(entries, options, signal)
-      // an entry whose fate is unknown stays taken, and comes with the next take
+      // some entries have no outcome yet: all of them stay taken, and the next `take` returns them again
       if (rejected === undefined) return
       if (entries.length > 0) await list.done(rejected)
       if (rejected.length > 0) log.warn({ rejected: rejected.length, poll: options.slug }, 'entries of the list were not counted')
@@ -43,14 +43,14 @@ export async function ingest(options: IngestOptions, signal: AbortSignal): Promi
   }
 }
 
-/** The entries that were not counted and never will be; undefined if some have to be tried again. */
+/** Resolves to the entries that were rejected for good; undefined if the signal aborted while some were still to be tried again. */
 async function castAll(
   entries: readonly string[],
   { ballotBox, slug }: Pick<IngestOptions, 'ballotBox' | 'slug'>,
   signal: AbortSignal,
 ): Promise<string[] | undefined> {
   const rejected: string[] = []
-  // at once, so that they share transactions; the ballot box keeps the order of one voter's votes
+  // all at once, so that they share transactions; the ballot box keeps one voter's votes in order
   let waiting = entries
   while (waiting.length > 0) {
     const fates = await Promise.all(waiting.map(async (entry) => ({ entry, fate: await castEntry(entry, ballotBox, slug) })))
@@ -63,7 +63,7 @@ async function castAll(
   return rejected
 }
 
-/** Counted, refused for good, or to be tried again after so many ms. Rejects with `VoteUnconfirmed`. */
+/** Casts one entry. A number is the time in ms after which to try it again. Rejects with `VoteUnconfirmed`. */
 async function castEntry(
   text: string,
   ballotBox: Pick<BallotBox, 'cast'>,
@@ -89,7 +89,7 @@ function parse(text: string): z.infer<typeof Entry> | undefined {
   }
 }
 
-/** The voter id for a voter of another program, always the same. */
+/** The voter id for a voter of another program: always the same one for the same name. */
 export function ingestedVoter(voterId: string): string {
   return hashedUuid('livetally ingest', voterId)
 }

@@ -1,25 +1,25 @@
-/** A list in Redis that another program pushes votes to. Each entry is taken at least once. */
+/** Reads a list in Redis that another program pushes votes to. Each entry is taken at least once. */
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { REDIS_OPTIONS } from '../../shared/bus/redis-options.ts'
 
 export interface VoteList {
   /**
-   * The oldest entries, up to `max`; waits up to a second for the first. They stay with this consumer until `done`, which comes
-   * before the next `take`. If it dies first, another consumer of the list gets them within ten seconds.
+   * Takes the oldest entries, up to `max`; waits up to a second for the first. They stay with this consumer until `done`, which is to
+   * be called before the next `take`. If the process dies before, another consumer of the list gets them within ten seconds.
    */
   take(max: number): Promise<string[]>
-  /** The entries taken are dealt with; those that were no votes are kept aside, the last thousand of them. */
+  /** Deletes the entries taken, and keeps the rejected ones in a list of their own, the last thousand of them. */
   done(rejected: readonly string[]): Promise<void>
-  /** Gives back what was taken and not done, to the front, and disconnects. */
+  /** Puts entries that were taken and not done back to the front of the list, and disconnects. */
   close(): Promise<void>
 }
 
 export interface VoteListOptions {
   readonly url: string
-  /** Its name in Redis, as the other program has it. */
+  /** The name of the list in Redis. */
   readonly list: string
-  /** Prefix of the keys that are ours. */
+  /** Prefix of the keys that Livetally adds. */
   readonly namespace: string
 }
 
@@ -27,7 +27,7 @@ const WAIT_SECONDS = 1
 const ALIVE_MS = 10_000
 const REJECTED_MAX = 1_000
 
-/** KEYS: consumers, list. Puts back, oldest first, what consumers took that have not been heard of since. */
+/** KEYS: consumers, list. Puts the entries of consumers whose `alive` key has expired back to the front of the list, in order. */
 const RECOVER = `
 local back = 0
 for _, own in ipairs(redis.call('SMEMBERS', KEYS[1])) do
@@ -38,7 +38,7 @@ for _, own in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 end
 return back`
 
-/** KEYS: list, own, consumers. Moves up to ARGV[1] entries and says that we are alive for ARGV[2] ms. */
+/** KEYS: list, own, consumers. Fills `own` up to ARGV[1] entries and sets the consumer's `alive` key for ARGV[2] ms. */
 const TAKE = `
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('SET', KEYS[2] .. ':alive', 1, 'PX', ARGV[2])
@@ -61,7 +61,7 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
     ...REDIS_OPTIONS,
     scripts: { recover: { lua: RECOVER, numberOfKeys: 2 }, takeVotes: { lua: TAKE, numberOfKeys: 3 } },
   }) as TakingRedis
-  // an error shows in the next command
+  // without a listener an error would end the process; the next command rejects with it
   redis.on('error', () => {})
   try {
     await redis.connect()

@@ -1,6 +1,6 @@
 /**
- * The embedded cluster on its way up: its directory locked, its thread starting. Takes neither driver nor schema, so that it can
- * be begun before those are loaded.
+ * Starts the embedded cluster: locks its directory and starts its thread. Imports neither driver nor schema, so that a program can
+ * start the cluster before it loads those.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,15 +11,15 @@ import { type PgliteWire, startPglite } from './socket.ts'
 export interface ClusterOptions {
   /** Where to keep everything, locked for this process; undefined for a database in memory that ends with the process. */
   readonly dataDir: string | undefined
-  /** Who we are, for the error a second process gets: "livetally, process 4711". */
+  /** Names this process in the error that a second process gets: "livetally, process 4711". */
   readonly holder?: string
 }
 
 export interface PgliteCluster {
   readonly wire: PgliteWire
-  /** To be called once the tables are there: a cluster that never came so far is not taken up again. */
+  /** To be called once the tables exist: the next start removes a cluster of which it was not called, and starts over. */
   complete(): void
-  /** Writes everything down, ends the thread and gives the directory free. */
+  /** Closes the database, ends the thread and unlocks the directory. */
   close(): Promise<void>
 }
 
@@ -47,7 +47,7 @@ export async function startCluster({ dataDir, holder = 'livetally' }: ClusterOpt
   }
 }
 
-/** True if there is no cluster; one whose first start did not come to its end, and so holds nothing, is removed. */
+/** Removes a cluster whose first start was cut short, since it holds no votes. True if there is no cluster then. */
 function discardUnfinished(clusterDir: string): boolean {
   if (existsSync(completionNote(clusterDir))) return false
   rmSync(clusterDir, { recursive: true, force: true })

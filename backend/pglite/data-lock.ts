@@ -5,9 +5,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { DataDirectoryInUse } from '../database/errors.ts'
 
 /**
- * Locks the directory until the returned function is called or the process is gone, however it went: the lock is the operating
- * system's, on a file that SQLite holds open exclusively, so nothing stale can be left behind and no process id be mistaken.
- * Throws `DataDirectoryInUse`, which names who holds it (`holder` is our own name for the next one to read).
+ * Locks the directory until the returned function is called or the process ends, by a crash too: SQLite locks a file in it, and the
+ * operating system releases the lock with the process, so that no stale lock is left (docs/adr/0013). `holder` names this process.
+ * Throws `DataDirectoryInUse`, which says by its name which process holds the lock.
  */
 export function lockDataDirectory(directory: string, holder: string): () => void {
   mkdirSync(directory, { recursive: true })

@@ -9,13 +9,13 @@ import { type PgliteWire, startPglite } from './socket.ts'
 
 export interface PgliteOptions extends ClusterOptions {
   readonly log: Log
-  /** What `startCluster` gave for the same directory, if that was begun before. */
+  /** The result of `startCluster` for the same directory, if it was called before. */
   readonly starting?: Promise<PgliteCluster>
 }
 
 /**
  * Opens the embedded database and brings its tables up to date. Throws `DataDirectoryInUse`, or `DatabaseUnavailable`.
- * It speaks the same protocol to the same driver as a server does, but has one session: statements run one after another.
+ * The driver speaks the same protocol to it as to a server, but it has one session: statements run one after another.
  */
 export async function openPglite(options: PgliteOptions): Promise<Database> {
   const cluster = await (options.starting ?? startCluster(options))
@@ -40,12 +40,12 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
   }
 }
 
-/** A new cluster with its tables, packed (pglite-template.ts). */
+/** Packs a new cluster with its tables, for template.ts to keep. */
 export async function packCluster(): Promise<Uint8Array> {
   const wire = await startPglite({ clusterDir: undefined, template: undefined })
   const pool = await connectPool(wire)
   try {
-    // nobody will create another database from these, and two thirds of the files are theirs
+    // no other database is created in the cluster, so the files of the template databases need not be packed
     await pool.query('UPDATE pg_database SET datistemplate = false')
     await pool.query('DROP DATABASE template0')
     await pool.query('DROP DATABASE template1')
@@ -56,7 +56,7 @@ export async function packCluster(): Promise<Uint8Array> {
   }
 }
 
-/** A pool of the one connection there is, to tables that are up to date. */
+/** Makes a pool of the only connection and brings the tables up to date. */
 async function connectPool(wire: PgliteWire): Promise<Pool> {
   const pool = new Pool({ stream: () => wire.connect(), user: 'postgres', database: 'postgres', max: 1, idleTimeoutMillis: 0 })
   const client = await pool.connect()

@@ -1,4 +1,4 @@
-/** `npm ci` runs this, so that the first `npm start` need not wait for initdb. */
+/** Makes the template. `npm ci` runs this, so that the first `npm start` does not wait for initdb. */
 import { packCluster } from './open.ts'
 import { ensureTemplate } from './template.ts'
 

@@ -1,15 +1,15 @@
-/** The way to PGlite: a stream that pg takes for its socket, and at whose other end the worker thread answers. */
+/** Connects pg to PGlite: pg uses a stream as its socket, and the worker thread answers at the other end (docs/adr/0013). */
 import { Duplex } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { DatabaseUnavailable } from '../database/errors.ts'
 import type { FromPglite, PgliteWorkerData, ToPglite } from './worker.ts'
 
 export interface PgliteWire {
-  /** A new stream for one pg client. All clients share PGlite's one session, so have one at a time. */
+  /** Makes a stream for one pg client. All clients share PGlite's only session, so there may be one at a time. */
   connect(): Duplex
-  /** The cluster as it is, packed: a template to start others from. */
+  /** Packs the cluster as it is: a template to start others from. */
   pack(): Promise<Uint8Array>
-  /** Writes everything down and ends the thread. */
+  /** Closes the database and ends the thread. */
   close(): Promise<void>
 }
 
@@ -72,7 +72,7 @@ export async function startPglite(options: PgliteWorkerData): Promise<PgliteWire
 
 const TERMINATE = 'X'.charCodeAt(0)
 
-/** What pg asks of a socket. */
+/** A stream with those methods of a socket that pg calls. */
 class PgliteSocket extends Duplex {
   #send: (bytes: Uint8Array) => void
   #broken: Error | undefined
@@ -91,7 +91,7 @@ class PgliteSocket extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    // the goodbye of one client (Terminate) must not end the session of the next
+    // Terminate, with which a client ends, is not passed on: it would end the session that the next client uses
     if (chunk[0] !== TERMINATE) this.#send(new Uint8Array(chunk))
     done()
   }

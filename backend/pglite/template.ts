@@ -1,4 +1,4 @@
-/** A packed cluster, with its tables, for new embedded databases to start from: initdb in WebAssembly takes three seconds. */
+/** Keeps a packed cluster with its tables, from which new embedded databases start without running initdb (docs/adr/0013). */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const MIGRATIONS = fileURLToPath(new URL('../database/migrations', import.meta.url))
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/livetally', import.meta.url))
 
-/** Where the template is, if there is one; its name changes with PGlite and with the migrations, so that it is never a stale one. */
+/** The template's path, whether or not it exists. Its name changes with PGlite's version and the migrations, so none is stale. */
 export function templateFile(): string {
   const hash = createHash('sha256')
   const pglite = createRequire(import.meta.url).resolve('@electric-sql/pglite')
@@ -19,12 +19,12 @@ export function templateFile(): string {
   return join(CACHE, `pglite-${hash.digest('hex').slice(0, 16)}.tar.gz`)
 }
 
-/** Makes the template unless it is there. `pack` packs a new cluster, tables and all. */
+/** Makes the template unless it exists. `pack` packs a new cluster with its tables. */
 export async function ensureTemplate(pack: () => Promise<Uint8Array>): Promise<string> {
   const file = templateFile()
   if (existsSync(file)) return file
   mkdirSync(CACHE, { recursive: true })
-  // under another name first: somebody else may be looking, or doing the same
+  // written under another name and then renamed, since another process may read or make the template at the same time
   const draft = `${file}.${crypto.randomUUID()}`
   writeFileSync(draft, await pack())
   renameSync(draft, file)

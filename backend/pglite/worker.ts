@@ -1,18 +1,18 @@
-/** PGlite in a thread of its own, so that a long statement does not hold up the event loop. Speaks Postgres' wire protocol. */
+/** Runs PGlite in a thread, so that a long statement does not hold up the event loop. It speaks Postgres' wire protocol. */
 import { readFile } from 'node:fs/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite } from '@electric-sql/pglite'
 
 export interface PgliteWorkerData {
-  /** Where the cluster is; undefined for one in memory. */
+  /** The cluster's directory; undefined for a cluster in memory. */
   readonly clusterDir: string | undefined
-  /** A packed empty cluster to start a new one from: unpacking takes a quarter of the time of initdb. */
+  /** The file with a packed cluster, from which a new one is unpacked in place of initdb (docs/adr/0013). */
   readonly template: string | undefined
 }
 
-/** To the worker: a client's bytes, or the request to end. */
+/** To the worker: a client's bytes, or the request to close or to pack the database. */
 export type ToPglite = { readonly client: number; readonly bytes: Uint8Array } | 'close' | { readonly pack: true }
-/** From the worker: the answer to a client, or a word about itself. */
+/** From the worker: the answer to a client, the packed cluster, or what state the database is in. */
 export type FromPglite =
   | { readonly client: number; readonly bytes: Uint8Array }
   | { readonly client: number; readonly error: string }
@@ -50,7 +50,7 @@ async function handle(message: ToPglite): Promise<void> {
   }
   try {
     const answer = await database.execProtocolRaw(message.bytes)
-    // the answer may be a view of PGlite's own memory, which must not be given away
+    // the answer may be a view of PGlite's memory, so the message takes a copy
     say({ client: message.client, bytes: answer.slice() })
   } catch (error) {
     say({ client: message.client, error: error instanceof Error ? error.message : JSON.stringify(error) })

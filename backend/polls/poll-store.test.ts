@@ -44,7 +44,7 @@ onEachDatabase('the poll store', (use) => {
     const store = createPollStore(database)
     const poll = await createPoll({ opensAt: inMs(60_000), closesAt: inMs(120_000) })
     const opensAt = inMs(-2)
-    // set behind the store's back: the trigger leaves a state that was not touched alone
+    // set by SQL, without the store: the trigger keeps a state that the statement does not set
     await database.query({ text: 'UPDATE livetally.polls SET opens_at = $1 WHERE slug = $2' }, [opensAt, poll.slug])
     await store.advance()
     const open = await store.get(poll.slug)

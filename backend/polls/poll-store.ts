@@ -1,4 +1,4 @@
-/** What polls ask: reading and changing their definitions. Counts come from the tally store. */
+/** Reads and changes the definitions of polls. Counts come from the tally reader. */
 import type { PollOption, PollState } from '../../shared/protocol/frames.ts'
 import type { Database } from '../database/database.ts'
 import { asc, eq, sql } from '../database/drizzle.ts'
@@ -9,7 +9,7 @@ export interface NewPoll {
   readonly slug: string
   readonly question: string
   readonly options: readonly PollOption[]
-  /** Opens by itself then; until then the poll is scheduled. Null or absent: open at once. */
+  /** When the poll opens by itself; until then it is scheduled. Null or absent: it is open at once. */
   readonly opensAt?: Date | null
   readonly closesAt?: Date | null
   readonly changeAllowed?: boolean
@@ -17,7 +17,7 @@ export interface NewPoll {
   readonly policy?: Policy
 }
 
-/** What may be changed; absent fields stay. Closing sets `closesAt` to now; reopening forgets one that has passed. */
+/** The fields to change; absent ones stay. Closing sets `closesAt` to now; reopening clears a `closesAt` that has passed. */
 export interface PollEdit {
   readonly question?: string
   /** Votes for an option that is left out stay in the database, uncounted, and count again if the option comes back. */
@@ -42,7 +42,7 @@ export interface PollStore {
   reset(slug: string): Promise<EditOutcome>
   /** Removes the poll with its ballots. False when there was none. */
   remove(slug: string): Promise<boolean>
-  /** Opens and closes what is due by the database's clock. Any replica may, at any time; cheap when nothing is due. */
+  /** Opens and closes the polls that are due by the database's clock. Any replica may call it, at any time. */
   advance(): Promise<void>
 }
 
@@ -71,7 +71,7 @@ export function createPollStore(database: Database): PollStore {
     },
     reset: async (slug) =>
       await database.withTransaction(async (transaction) => {
-        // the poll's row first: batches hold it while they write, so no ballot can slip in between
+        // the poll's row is locked first: a batch locks it while it writes, so none writes between this and the delete
         const [poll] = await transaction.orm
           .update(polls)
           .set({ epoch: sql`${polls.epoch} + 1` })

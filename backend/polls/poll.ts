@@ -1,4 +1,4 @@
-/** A poll: what it asks, its rules, and what everyone may see of it. */
+/** A poll: its definition, its rules, and the frame that everyone may see. */
 import type { PollFrame, PollOption, PollState } from '../../shared/protocol/frames.ts'
 import type { PollSource } from '../database/schema.ts'
 
@@ -18,7 +18,7 @@ export interface Poll {
   readonly changeAllowed: boolean
   readonly visibility: Visibility
   readonly policy: Policy
-  /** The foreign table it counts in place of ballots, if any. */
+  /** The table of another program that it counts in place of ballots, if any. */
   readonly source: PollSource | null
   readonly epoch: number
   readonly revision: number
@@ -34,7 +34,7 @@ export function pollFrame(
     type: 'poll',
     poll: poll.slug,
     question: poll.question,
-    // rebuilt so that the same poll is always the same bytes, whatever order the fields came in
+    // rebuilt with the fields in a fixed order, so that the same poll is always the same bytes
     options: poll.options.map(({ id, label, color }) => (color === undefined ? { id, label } : { id, label, color })),
     state: poll.state,
     resultsVisible: resultsVisible(poll),
@@ -43,7 +43,7 @@ export function pollFrame(
   }
 }
 
-/** Whether everyone may see the counts. `after-vote` shows them earlier to who has voted, and to nobody else. */
+/** Whether everyone may see the counts. With `after-vote`, those who have voted see them before that. */
 export function resultsVisible(poll: { readonly visibility: Visibility; readonly state: PollState }): boolean {
   return poll.visibility === 'live' || poll.state === 'closed'
 }

@@ -1,10 +1,10 @@
-/** One-time tickets: whoever has one has one ballot, on whatever device. */
+/** Issues one-time tickets and recognises them. The holder of a ticket has one ballot, on whatever device. */
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../database/database.ts'
 import { hashedUuid } from './voter-id.ts'
 
 export type IssueOutcome =
-  /** The tickets, which are nowhere else: only hashes of them are stored. */
+  /** The tickets, of which only hashes are stored: this is the only time they are known. */
   | { readonly kind: 'issued'; readonly tickets: readonly string[] }
   | { readonly kind: 'unknown-poll' }
   /** The poll takes anyone with a cookie. */
@@ -35,8 +35,8 @@ export function createTicketStore(database: Database): TicketStore {
 }
 
 /**
- * The voter id a ticket stands for: a hash, from which the ticket cannot be found again, as it
- * has 128 random bits itself. Casting with it votes for the ticket; the ballot box lets no others into a ticket poll.
+ * The voter id that a ticket stands for: a hash of the ticket, from which the ticket cannot be found, since it has 128 random bits.
+ * In a poll with policy `ticket` only voter ids of issued tickets may vote.
  */
 export function ticketVoter(slug: string, ticket: string): string {
   return hashedUuid('livetally ticket', slug, ticket)

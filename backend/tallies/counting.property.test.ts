@@ -14,12 +14,12 @@ import { repair } from '../verify/verify.ts'
 
 const sql = (text: string) => ({ text })
 
-/** Few of each, so that writers meet. */
+/** Few voters and options, so that writers meet. */
 const VOTERS = Array.from({ length: 12 }, (_, i) => `00000000-0000-7000-8000-0000000000${String(i).padStart(2, '0')}`)
 const option = fc.constantFrom('cats', 'dogs', 'fish')
 const voters = fc.uniqueArray(fc.constantFrom(...VOTERS), { minLength: 1, maxLength: 5 })
 
-/** What somebody else may do inside a transaction of theirs. */
+/** A statement that another program may run inside its transaction. */
 const writing = fc.oneof(
   fc.record({ kind: fc.constant('insert'), voters, option }),
   fc.record({ kind: fc.constant('upsert'), voters, option }),
@@ -55,9 +55,9 @@ interface Scene extends DatabaseUnderTest {
   readonly polls: readonly { readonly id: number; readonly slug: string }[]
   readonly store: PollStore
   readonly box: BallotBox
-  /** The connections of other programs; none on PGlite, which nobody else can reach. */
+  /** The connections of other programs; none on PGlite, which no other program can reach. */
   readonly others: readonly Client[]
-  /** What each of them is doing; a connection does one thing after the other. */
+  /** The work of each connection, which does one step after the other. */
   readonly doing: Promise<void>[]
 }
 
@@ -98,7 +98,7 @@ const STATEMENTS = {
   truncate: 'TRUNCATE livetally.ballots',
 }
 
-/** Does the step, or has it done; resolves when it is done or held up by somebody else's lock. */
+/** Starts the step; resolves when it is done, or after a moment in which another connection's lock holds it up. */
 async function take(scene: Scene, step: Step): Promise<void> {
   const poll = scene.polls['poll' in step ? step.poll : 0]
   if (poll === undefined) return
@@ -126,7 +126,7 @@ async function take(scene: Scene, step: Step): Promise<void> {
           for (const each of step.steps) await write(own, client, poll.id, each)
           await client.query(step.end)
         } catch {
-          // a duplicate in COPY, a deadlock between two scripts, a lock that took too long: all of it is undone
+          // a duplicate in COPY, a deadlock between two scripts or a lock timeout undoes the whole transaction
           await client.query('ROLLBACK')
         }
       })()
@@ -144,7 +144,7 @@ async function take(scene: Scene, step: Step): Promise<void> {
       scene.doing.push(refusable(store.edit(poll.slug, { state: step.state === 'open' ? 'open' : 'closed' })))
       return
     case 'truncate':
-      // waits for every transaction that has written, and may be cut off by the lock timeout
+      // TRUNCATE waits for every transaction that has written, and fails at the lock timeout
       scene.doing.push(refusable(database.query(sql('TRUNCATE livetally.ballots'))))
       return
     case 'reset':
@@ -164,7 +164,7 @@ async function settled(work: Promise<unknown>): Promise<void> {
   await work
 }
 
-/** What may be refused because somebody else holds a lock for too long. */
+/** Work that may fail because another connection holds a lock for too long. */
 async function refusable(work: Promise<unknown>): Promise<void> {
   await work.catch((error: unknown) => assert.match(sqlState(error) ?? '', /^(55P03|40P01|57014)$/))
 }

@@ -192,7 +192,7 @@ onEachDatabase('counting', (use, kind) => {
       const stranger = async () => {
         const session = await database.openSession({ label: 'stranger' })
         try {
-          // new ballots for some options and changed ones for others: an INSERT and an UPDATE pass over different counters
+          // new ballots for some options and changed ones for others, so that the INSERT and the UPDATE trigger lock other counters
           for (let round = 0; round < 40; round++) {
             await session.query(
               sql(`WITH own AS (SELECT voter_id FROM livetally.ballots WHERE poll_id = $1 ORDER BY random() LIMIT 3)

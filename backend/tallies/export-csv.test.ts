@@ -17,7 +17,7 @@ onEachDatabase('the export', (use) => {
     const pieces: string[] = []
     for await (const piece of (await exportCsv(database, slug)) ?? []) {
       pieces.push(piece)
-      // a vote that comes in while the file is written
+      // a vote is cast while the file is read
       if (pieces.length === 1 && database.kind === 'postgres') {
         await database.query(
           { text: "INSERT INTO livetally.ballots SELECT $1, 'ffffffff-0000-7000-8000-000000000000', 'cats'" },

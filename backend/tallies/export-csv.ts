@@ -1,4 +1,4 @@
-/** A poll's result and its ballots as CSV (RFC 4180), a page at a time. Nobody's voter id is in it. */
+/** Writes a poll's totals and its ballots as CSV (RFC 4180), a page at a time, without voter ids. */
 import type { Database, Queryable } from '../database/database.ts'
 import { countedPoll } from './tally-queries.ts'
 import { snapshotOf } from './tally.ts'
@@ -6,9 +6,9 @@ import { snapshotOf } from './tally.ts'
 const PAGE_ROWS = 5_000
 
 /**
- * The file in pieces, or undefined if there is no such poll: one `total` line per option, then one `ballot` line per ballot, all of
- * one moment. Stop iterating to stop reading. The counts are in it whatever the poll's visibility: for the organiser alone.
- * A poll that counts another program's table has totals only.
+ * The file in pieces, or undefined if there is no such poll: one `total` line per option, then one `ballot` line per ballot, all from
+ * one snapshot of the database. Reading ends when the iteration does. The counts are in it whatever the poll's visibility, since only
+ * the organiser gets the file. A poll that counts another program's table has totals only.
  */
 export async function exportCsv(database: Database, slug: string): Promise<AsyncIterable<string> | undefined> {
   if ((await countedPoll(database, slug)) === undefined) return undefined
@@ -16,7 +16,7 @@ export async function exportCsv(database: Database, slug: string): Promise<Async
 }
 
 async function* pages(database: Database, slug: string): AsyncGenerator<string, void> {
-  // one snapshot for all pages, save on PGlite, whose only session is everyone's
+  // one snapshot for all pages, except on PGlite: a transaction on its only session would enclose everyone's statements
   const session = await database.openSession({ label: 'export', statementTimeoutMs: 0 })
   const ofOneMoment = database.kind === 'postgres'
   try {

@@ -34,7 +34,7 @@ onEachDatabase('history', (use) => {
     for (const store of replicas) await store.close()
   })
 
-  test('gives the last standing of each step, oldest first, hidden counts left out', async () => {
+  test('gives the last counts of each step, oldest first, hidden counts left out', async () => {
     const { database, createPoll } = use()
     const { id, slug } = await createPoll()
     await database.query(

@@ -1,4 +1,4 @@
-/** The history of a poll: its counts at the end of each step of time, from samples the pollers write into the database. */
+/** Records the counts of polls, second by second, and reads the history of a poll from these samples. */
 import type { Database, Queryable } from '../database/database.ts'
 import { resultsVisible } from '../polls/poll.ts'
 import { countedPoll } from './tally-queries.ts'
@@ -14,7 +14,7 @@ export interface HistoryPoint {
   readonly total: number
 }
 
-/** Points of a poll's history at most, the latest ones. */
+/** How many points of a poll's history are read at most, the latest ones. */
 const MAX_POINTS = 1_000
 
 /** The last counts within each step in which the poll changed, oldest first; undefined if there is no such poll. */
@@ -36,7 +36,7 @@ export async function readHistory(database: Database, slug: string, stepSeconds:
   })
 }
 
-/** Records the counts of polls as of now. Replicas that record the same second agree on the later version. */
+/** Records the counts of polls for the current second. Of several replicas' samples of one second the newest version is kept. */
 export async function recordHistory(
   connection: Queryable,
   changed: readonly { readonly poll: TalliedPoll; readonly counters: Iterable<Counter>; readonly version: number }[],

@@ -5,16 +5,25 @@ import type { Snapshot } from '../../shared/protocol/frames.ts'
 import { createTestLog } from '../../e2e/support/databases-under-test.ts'
 import { type PollerOptions, createPoller } from './poller.ts'
 
-const snapshot = (poll: string, version: number): Snapshot => ({
-  poll: { type: 'poll', poll, question: '?', options: [], state: 'open', resultsVisible: true, opensAt: null, closesAt: null },
-  tally: { type: 'tally', poll, epoch: 1, version, counts: {}, total: version, at: new Date(version).toISOString() },
+const snapshot = (slug: string, version: number): Snapshot => ({
+  poll: {
+    type: 'poll',
+    poll: slug,
+    question: '?',
+    options: [],
+    state: 'open',
+    resultsVisible: true,
+    opensAt: null,
+    closesAt: null,
+  },
+  tally: { type: 'tally', poll: slug, epoch: 1, version, counts: {}, total: version, at: new Date(version).toISOString() },
 })
 
-/** A database that holds one version per poll, and a bus that writes down what it is offered and when. */
+/** A database that holds one version per poll, and a bus that records what it is offered and when. */
 function createScene() {
-  const standing = new Map<string, number>()
+  const versions = new Map<string, number>()
   const unread = new Set<string>()
-  const offered: { poll: string; version: number; at: number }[] = []
+  const offered: { slug: string; version: number; at: number }[] = []
   let heard: (() => void) | undefined
   const store = {
     reads: 0,
@@ -22,11 +31,11 @@ function createScene() {
     readChanges: async () => {
       store.reads++
       if (store.fault !== undefined) throw store.fault
-      const changed = [...unread].map((poll) => snapshot(poll, standing.get(poll) ?? 0))
+      const changed = [...unread].map((slug) => snapshot(slug, versions.get(slug) ?? 0))
       unread.clear()
       return changed
     },
-    known: () => [...standing].map(([poll, version]) => snapshot(poll, version)),
+    known: () => [...versions].map(([slug, version]) => snapshot(slug, version)),
   }
   const bus = {
     fault: undefined as Error | undefined,
@@ -34,7 +43,7 @@ function createScene() {
     beats: [] as number[],
     admit: async ({ tally }: Snapshot) => {
       if (bus.fault !== undefined) throw bus.fault
-      offered.push({ poll: tally.poll, version: tally.version, at: Date.now() })
+      offered.push({ slug: tally.poll, version: tally.version, at: Date.now() })
       heard?.()
       return true
     },
@@ -52,12 +61,12 @@ function createScene() {
     bus,
     offered,
     log: createTestLog(),
-    change: (poll: string) => {
-      standing.set(poll, (standing.get(poll) ?? 0) + 1)
-      unread.add(poll)
+    change: (slug: string) => {
+      versions.set(slug, (versions.get(slug) ?? 0) + 1)
+      unread.add(slug)
     },
-    versions: (poll: string) => offered.filter((offer) => offer.poll === poll).map((offer) => offer.version),
-    /** Resolves when the condition holds, looking whenever the bus is spoken to. */
+    versions: (slug: string) => offered.filter((offer) => offer.slug === slug).map((offer) => offer.version),
+    /** Resolves when the condition holds, which is checked whenever the bus is called. */
     until: async (condition: () => boolean) => {
       while (!condition()) await new Promise<void>((resolve) => (heard = resolve))
     },
@@ -92,7 +101,7 @@ describe('the poller', { timeout: 10_000 }, () => {
       await scene.until(() => scene.offered.length === 2)
     })
     assert.deepEqual(
-      scene.offered.map(({ poll, version }) => [poll, version]),
+      scene.offered.map(({ slug, version }) => [slug, version]),
       [
         ['quiet', 1],
         ['busy', 1],
@@ -137,7 +146,7 @@ describe('the poller', { timeout: 10_000 }, () => {
     assert.ok(scene.offered.length > 5)
     assert.equal(first?.version, 1)
     for (const [i, { at }] of scene.offered.entries()) {
-      // the last one may be the final publication of a poller that stops
+      // the last one may be what a stopping poller publishes, which waits for no interval
       const before = scene.offered[i - 1]
       if (before !== undefined && i < scene.offered.length - 1) assert.ok(at - before.at >= 49, `${at - before.at} ms apart`)
     }
@@ -174,7 +183,7 @@ describe('the poller', { timeout: 10_000 }, () => {
     )
   })
 
-  test('speaks of an outage of the bus once, and publishes the newest state after it', async () => {
+  test('logs once that the bus does not answer, and publishes the newest state when it does again', async () => {
     const scene = createScene()
     await running(scene, async () => {
       await scene.until(() => scene.bus.beats.length > 0)

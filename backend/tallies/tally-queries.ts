@@ -1,24 +1,24 @@
-/** Polls with their counters, as SQL and as the rows it yields. */
+/** Queries polls together with their counters. */
 import type { Queryable } from '../database/database.ts'
 import type { Count, Counter, TalliedPoll } from './tally.ts'
 
-/** A poll and what was counted for it, of one database snapshot. */
+/** A poll and its counters, from one snapshot of the database. */
 export interface CountedPoll<C extends Count = Count> {
   readonly poll: TalliedPoll
   readonly counters: readonly C[]
 }
 
-/** With one count for each option. */
+/** The poll with one count for each option. */
 export async function countedPoll(connection: Queryable, slug: string): Promise<CountedPoll | undefined> {
   return (await connection.query<CountedPoll>(POLL_BY_SLUG, [slug]))[0]
 }
 
-/** With every counter. */
+/** The polls with every counter. */
 export async function countedPolls(connection: Queryable, ids: Iterable<number>): Promise<CountedPoll<Counter>[]> {
   return await connection.query<CountedPoll<Counter>>(POLLS_BY_ID, [`{${[...ids].join()}}`])
 }
 
-/** With one count for each option. */
+/** All polls with one count for each option. */
 export async function allCountedPolls(connection: Queryable): Promise<CountedPoll[]> {
   return await connection.query<CountedPoll>(ALL_POLLS)
 }
@@ -31,7 +31,7 @@ export const POLL_JSON = `json_build_object('id', p.id, 'slug', p.slug, 'questio
 /** A timestamp in ms since the epoch. */
 export const msOf = (timestamp: string) => `floor(extract(epoch FROM ${timestamp}) * 1000)::bigint`
 
-// added up here, what is sent and parsed does not grow with the number of writers
+// Postgres adds the slots up, so that the rows sent and parsed do not grow with the number of writers
 const COUNTS = `
 SELECT c.option, sum(c.n) AS n, sum(c.ver) AS ver, ${msOf('max(c.changed_at)')} AS "changedAt"
 FROM livetally.counters c WHERE c.poll_id = p.id GROUP BY c.option`

@@ -124,7 +124,7 @@ onEachDatabase('the tally store', (use, kind) => {
     await vote(database, id, 'cats')
     await withStore(database, async (store) => {
       await store.readChanges()
-      // a repair may take rows away, which no query for changed rows can see
+      // a repair may delete rows, which no query for changed rows can find
       await database.withTransaction(async (transaction) => {
         await transaction.query(sql('DELETE FROM livetally.counters WHERE poll_id = $1'), [id])
         await transaction.query(sql('UPDATE livetally.polls SET epoch = epoch + 1 WHERE id = $1'), [id])
@@ -242,7 +242,7 @@ onEachDatabase('the tally store', (use, kind) => {
         await database.query(
           sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'livetally poller'"),
         )
-        // the cut is heard of before the query or by it
+        // the reader learns of the lost connection before the query or by it
         const again = await store.readChanges().catch(async () => await store.readChanges())
         assert.ok(slugs(again).includes(slug))
       })

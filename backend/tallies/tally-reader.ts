@@ -1,4 +1,4 @@
-/** Tallies out of the database: whole, or only what changed since the last look (docs/adr/0011). */
+/** Reads tallies from the database: all of them, or those that changed since the last read (docs/adr/0011). */
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { Database, Session } from '../database/database.ts'
 import { recordHistory } from './history.ts'
@@ -8,25 +8,24 @@ import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
 
 export interface TallyReader {
   /**
-   * What changed since the last call: everything at first, and again after the connection was lost. Costs nothing for polls that
-   * did not change and depends on no number of ballots. One call at a time.
+   * What changed since the last call: everything at first, and again after the connection was lost. Its cost depends neither on
+   * polls that did not change nor on the number of ballots. One call at a time.
    */
   readChanges(): Promise<Snapshot[]>
   /** Every poll as of the last `readChanges`, from memory. */
   known(): Snapshot[]
-  /** Notes what the polls that changed since the last call stand at, for their history. */
+  /** Records the counts of the polls that changed since the last call, for their history. */
   recordHistory(): Promise<void>
-  /** One poll, fresh from the database. `revealed`: for somebody who has voted, to whom `after-vote` shows the counts. */
+  /** Reads one poll from the database. `revealed`: for a voter who has voted, to whom `after-vote` shows the counts. */
   read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
-  /** All polls, fresh from the database. */
+  /** Reads all polls from the database. */
   readAll(): Promise<Snapshot[]>
   close(): Promise<void>
 }
 
 /**
- * Server settings of the reader. Planning afresh costs thrice what reading one change does, so it is done once; but a plan made
- * without knowing the cursor takes a third of each table to be new. Only bitmaps are left to it, and those only the index on the
- * transaction id can make.
+ * Server settings of the reader's connection. Its statement is planned once. A plan made without the cursor expects many new rows
+ * and would read whole tables, so only bitmap scans are allowed, which only the index on the transaction id serves (docs/adr/0011).
  */
 const ONE_PLAN = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', enable_indexscan: 'off', jit: 'off' }
 
@@ -68,7 +67,7 @@ export function createTallyReader(database: Database): TallyReader {
     const connection = await open()
     const first = cursor === undefined
     if (quiet && cursor !== undefined) {
-      // a tenth of the work of looking for changes: nobody has committed anything, nor begun to, since the last read
+      // the same snapshot as at the last read: no writing transaction has begun or ended since, so nothing can have changed
       const [now] = await connection.query<{ snapshot: string }>(SNAPSHOT)
       if (now?.snapshot === cursor.text) return []
     }
@@ -87,7 +86,7 @@ export function createTallyReader(database: Database): TallyReader {
           const known = polls.get(poll.id)
           if (known !== undefined && known.poll.epoch === poll.epoch) known.poll = poll
           else if (first) polls.set(poll.id, knownPoll(poll, []))
-          // its counters may be older than our cursor, or rows may have been taken away: read all of them
+          // counters may have been written before the cursor, or deleted: all of the poll's counters are read again
           else toReload.add(poll.id)
           changed.add(poll.id)
           break
@@ -121,7 +120,7 @@ export function createTallyReader(database: Database): TallyReader {
       try {
         return await readChanges()
       } catch (error) {
-        // a half-merged read is worth nothing, and what the lost connection knew may not hold on the next one
+        // a part of the changes may be merged, and the next connection may lead to another database: everything is read again
         await forget()
         throw error
       }
@@ -146,7 +145,7 @@ export function createTallyReader(database: Database): TallyReader {
   }
 }
 
-/** What a pg_snapshot says: everything from `xmax` on, and the transactions `running` below it, was not yet visible. */
+/** From a pg_snapshot: the transactions from `xmax` on, and those `running` below it, were not yet visible. */
 interface Cursor {
   readonly text: string
   readonly xmax: string
@@ -192,19 +191,19 @@ type ChangeRow =
 const SNAPSHOT = { name: 'snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' }
 
 /**
- * Rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however long
- * it took to commit. One or two index ranges, and in the same statement (hence the same snapshot) the cursor of the next read.
+ * Reads the rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however
+ * long it took to commit. The same statement, and so the same snapshot, returns the cursor of the next read (docs/adr/0011).
  */
 async function changesSince(connection: Session, cursor: Cursor | undefined): Promise<ChangeRow[]> {
   const { xmax, running } = cursor ?? { xmax: '0', running: '' }
   const rows = await (running === ''
     ? connection.query<ChangeRow>(LATER, [xmax])
     : connection.query<ChangeRow>(LATER_OR_RUNNING, [xmax, `{${running}}`]))
-  // here, since having the server do it would add a tenth to the cost of reading one change
+  // sorted here, since an ORDER BY would make reading one change slower (bench/results/data.md)
   return rows.toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind))
 }
 
-/** In the order in which they make sense: a counter belongs to a poll. */
+/** In the order in which they are merged: a counter needs its poll. */
 const KINDS: readonly ChangeRow['kind'][] = ['now', 'removed', 'poll', 'counter']
 
 const changes = (isNew: (xid: string) => string) => `

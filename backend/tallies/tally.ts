@@ -1,9 +1,9 @@
-/** Counters added up: from the rows of a poll to the frames that go out. Pure. */
+/** Adds counters up and makes the frames of a poll. Pure. */
 import type { PollOption, PollState, Snapshot } from '../../shared/protocol/frames.ts'
 import { type Visibility, pollFrame, resultsVisible } from '../polls/poll.ts'
 import type { PollSource } from '../database/schema.ts'
 
-/** A poll's row, as the tally queries bring it. */
+/** A poll's row, as the tally queries return it. */
 export interface TalliedPoll {
   readonly id: number
   readonly slug: string
@@ -34,7 +34,7 @@ export interface Counter extends Count {
   readonly slot: number
 }
 
-/** Sums over the slots, whatever the poll offers. */
+/** Sums over the slots, withdrawn options included. */
 export function countsOf(counters: Iterable<Count>): Record<string, number> {
   const counts = new Map<string, number>()
   for (const { option, n } of counters) counts.set(option, (counts.get(option) ?? 0) + n)

@@ -23,7 +23,7 @@ onEachDatabase('verifying', (use, kind) => {
     )
     return poll
   }
-  /** Lets the counters say what is not so. */
+  /** Makes the counters wrong. */
   const falsify = async (id: number) => {
     await use().database.query(sql("UPDATE livetally.counters SET n = n + 7 WHERE poll_id = $1 AND option = 'cats'"), [id])
   }
@@ -110,7 +110,7 @@ onEachDatabase('verifying', (use, kind) => {
     const { tally } = (await store.read(slug)) ?? snapshot
     await bus.admit({ ...snapshot, tally: { ...tally, total: tally.total + 1 } })
     assert.equal((await published())?.published, 'different')
-    // the database was set back to before that
+    // as after the database was set back: the bus holds a version that it has not reached
     await bus.admit({ ...snapshot, tally: { ...tally, epoch: 4 } })
     assert.deepEqual([(await published())?.published, (await published())?.ok], ['ahead', false])
     assert.deepEqual(await repair({ database, bus, slugs: [slug] }), [slug])
@@ -130,7 +130,7 @@ onEachDatabase('verifying', (use, kind) => {
     )
     for (let round = 0; round < 5; round++) {
       assert.ok((await verify({ database, slugs: [slug] }))[0]?.ok)
-      // beside the writers: an update of their rows would only make this test wait for them
+      // in a slot that no writer uses: an update of the writers' rows would make this test wait for them
       await database.query(
         sql(`INSERT INTO livetally.counters VALUES ($1, 'cats', 90, 5, 1, pg_current_xact_id(), now())
           ON CONFLICT (poll_id, option, slot) DO UPDATE SET n = livetally.counters.n + 5`),

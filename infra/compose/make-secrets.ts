@@ -1,6 +1,6 @@
 /**
- * Makes the secrets of a Compose installation, once: random, one file each, in the directory given. What is there is kept, so
- * that a restart neither logs voters out nor locks the database.
+ * Makes the secrets of a Compose installation: random ones, one file each, in the directory given. It keeps files that exist, so
+ * that after a restart voters are still known and the database's password still fits.
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -18,10 +18,10 @@ function random(): string {
   return randomBytes(24).toString('base64url')
 }
 
-/** The content of a secret's file, which is made when it is missing. */
+/** Reads a secret's file, which is made first when it is missing. */
 function keep(name: string, make: () => string): string {
   const path = join(String(directory), name)
-  // readable by the services, which run as another user; nothing but they and this mounts the directory
+  // readable by everyone, since the services run as another user; only they and this container mount the directory
   if (!existsSync(path)) writeFileSync(path, `${make()}\n`, { mode: 0o444, flush: true })
   return readFileSync(path, 'utf8').trim()
 }

@@ -33,7 +33,7 @@ const USAGE = `Livetally in one process, with an embedded database: npm start [-
 
   --simulate VOTERS   that many pretend voters vote and change their minds in the first poll`
 
-/** Pretend voters at most: more would only measure the machine. */
+/** How many voters are simulated at most. */
 const MAX_SIMULATED = 10_000
 
 export type StandaloneConfig = ReturnType<typeof loadStandaloneConfig>
@@ -70,7 +70,7 @@ function simulatedVoters(host: Host): number {
   }
 }
 
-/** A secret nobody gave us is made up once and kept beside the data, readable by its owner alone. */
+/** Reads a secret that no variable sets from the data directory, where it is made up once and readable by its owner only. */
 function keptSecret(dataDir: string, name: string): string {
   const path = join(dataDir, name)
   if (!existsSync(path)) {

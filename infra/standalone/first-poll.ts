@@ -1,4 +1,4 @@
-/** What a newcomer finds: a poll, and voters if wanted. */
+/** Creates the poll that a newcomer finds, and simulates voters on request. */
 import type { BallotBox } from '../../backend/ballots/ballot-box.ts'
 import type { PollStore } from '../../backend/polls/poll-store.ts'
 import { uuidV7 } from '../../backend/polls/voter-id.ts'
@@ -13,7 +13,7 @@ const FIRST_POLL = {
   ],
 }
 
-/** Creates the first poll when there is none at all; resolves to the slug of the oldest. */
+/** Creates a poll when there is none; resolves to the slug of the oldest. */
 export async function ensureFirstPoll(polls: PollStore): Promise<string> {
   const [oldest] = await polls.list()
   if (oldest !== undefined) return oldest.slug
@@ -32,16 +32,16 @@ export interface SimulationOptions {
   readonly signal: AbortSignal
 }
 
-/** How often the crowd as a whole votes or thinks again. */
+/** How many votes all simulated voters together cast. */
 const VOTES_PER_SECOND = 10
 
-/** The voters vote one after the other and then keep changing their minds, until the signal aborts. */
+/** Simulates voters, who vote one after the other and then change their votes at random, until the signal aborts. */
 export async function simulate(options: SimulationOptions): Promise<void> {
   const { ballotBox, slug, clock, random, signal } = options
   const definition = await options.polls.get(slug)
   const ids = definition?.options.map((option) => option.id) ?? []
   const crowd = Array.from({ length: options.voters }, () => uuidV7(clock.now()))
-  // the mood drifts, so that the bars have something to tell
+  // the voters' preference drifts, so that the bars move
   for (let vote = 0; !signal.aborted; vote += 1) {
     const voter = crowd[vote < crowd.length ? vote : Math.floor(random() * crowd.length)] ?? ''
     const mood = (Math.sin(clock.now() / 20_000) + 1) / 2

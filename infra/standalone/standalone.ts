@@ -1,4 +1,4 @@
-/** Gateway, backend and a bus in memory, on an embedded database that is starting already. */
+/** Assembles gateway, backend and a bus in memory on the embedded database, which is starting already. */
 import { createBackend } from '../../backend/backend.ts'
 import { openPglite } from '../../backend/pglite/open.ts'
 import type { PgliteCluster } from '../../backend/pglite/cluster.ts'
@@ -14,7 +14,7 @@ import { createMetrics } from '../../shared/telemetry/metrics.ts'
 import type { StandaloneConfig } from './config.ts'
 import { ensureFirstPoll, simulate } from './first-poll.ts'
 
-/** Nobody waits for a balancer here: who presses Ctrl-C wants the prompt back. */
+/** A short drain without notice: there is no balancer, and whoever presses Ctrl-C waits for the prompt. */
 const DRAIN = { noticeMs: 0, spreadMs: 300, deadlineMs: 900 }
 
 export interface StandaloneOptions {
@@ -72,7 +72,7 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
             random: Math.random,
             signal: simulation.signal,
           })
-    simulated?.catch((error: unknown) => log.warn({ err: error }, 'the pretend voters went home'))
+    simulated?.catch((error: unknown) => log.warn({ err: error }, 'the simulation ended with an error'))
 
     const origin = `http://${config.host === '0.0.0.0' ? 'localhost' : config.host}:${port}`
     host.stdout.write(`Livetally is at ${origin}\n  vote and watch: ${origin}/p/${slug}\n`)
