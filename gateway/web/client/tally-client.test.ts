@@ -31,7 +31,7 @@ function send(peer: Peer | undefined, ...frames: object[]): void {
   for (const frame of frames) peer?.send(JSON.stringify(frame))
 }
 
-/** A real server that greets each socket with version `version` of every poll it asked for, unless told not to. */
+/** A real server that greets each socket with version `version` of every poll it asked for, unless a test prevents it. */
 async function serve(t: TestContext, { greets = true } = {}) {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(server, 'listening')
@@ -140,7 +140,7 @@ test('drain: the new socket is live before the old one is left with 1000, and no
   send(old.peers[0], drainFrame)
   await once(old.server, 'connection')
   assert.equal(client.status.state, 'moving')
-  // the old socket feeds the screen until the new one has spoken
+  // the old socket feeds the screen until the new one has sent its tallies
   const second = hears(client, 2)
   send(old.peers[0], tallyFrame('cats', 2))
   await second

@@ -1,13 +1,16 @@
 import type { Status } from '../client/tally-client.ts'
 import type { Messages } from '../messages/messages.ts'
 
-/** `live`: the numbers are current. `old`: they were, once. `wait`: there are none yet. `over`: there will be none. */
+/**
+ * `live`: the numbers are current. `old`: they were current at an earlier time. `wait`: there are none yet. `over`: there will be
+ * none.
+ */
 export interface Badge {
   readonly kind: 'live' | 'old' | 'wait' | 'over'
   readonly text: string
 }
 
-/** What a page says of its numbers. `pausedAt` is when the reader stopped them from moving. */
+/** Says how current a page's numbers are. `pausedAt` is when the reader stopped them from moving. */
 export function badgeOf(status: Status, messages: Messages, formatTime: (ms: number) => string, pausedAt?: number): Badge {
   const { badge } = messages
   const { state, asOf, code } = status

@@ -96,7 +96,7 @@ export function slugOf(text: string): string {
     .replaceAll(/^-+|-+$/g, '')
 }
 
-/** After the label, for whoever reads the ballots; a number tells apart what would be the same. */
+/** Derives an option's id from its label, since people read the ids in exports; a number tells equal ids apart. */
 function newOptionId(label: string, taken: Set<string>): string {
   const stem = slugOf(label).slice(0, 56) || 'option'
   let id = stem

@@ -1,7 +1,7 @@
-/** What the organiser's requests come back with. `signed-out`: the token is not, or no longer, the right one. */
+/** The answers to the organiser's requests. `signed-out`: the token is not valid, or no longer. */
 export type Answer =
   | { readonly kind: 'ok'; readonly response: Response }
-  /** Said no; `detail` says why, for people. */
+  /** The server refused; `detail` tells people why. */
   | { readonly kind: 'refused'; readonly detail: string }
   | { readonly kind: 'signed-out' }
   /** No answer. */
@@ -9,7 +9,7 @@ export type Answer =
 
 export type AdminApi = (method: string, path: string, body?: object) => Promise<Answer>
 
-/** Tickets and exports may take their time. */
+/** The time limit of a request, in ms; tickets and exports take long. */
 const TIMEOUT_MS = 30_000
 
 export function createAdminApi(token: string): AdminApi {
@@ -23,7 +23,7 @@ export function createAdminApi(token: string): AdminApi {
     }).catch(() => undefined)
     if (response === undefined || response.status >= 500) return { kind: 'silent' }
     if (response.ok) return { kind: 'ok', response }
-    // a token with characters that no header may hold comes back as 400 from the same guard
+    // the guard answers 400, not 401, to a token with characters that no header may hold
     if (response.status === 401) return { kind: 'signed-out' }
     return { kind: 'refused', detail: await detailOf(response) }
   }

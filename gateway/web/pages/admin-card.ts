@@ -9,9 +9,9 @@ export type CardAction = 'state' | 'visibility' | 'edit' | 'tickets' | 'csv' | '
 export interface Card {
   readonly element: HTMLLIElement
   update(poll: Listed): void
-  /** Tickets are made only where they count. */
+  /** Shows the button for tickets only where the policy takes them. */
   setPolicy(policy: Policy): void
-  /** Whether that has been said. */
+  /** Whether `setPolicy` has been called. */
   readonly hasPolicy: boolean
 }
 

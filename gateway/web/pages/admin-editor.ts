@@ -11,12 +11,12 @@ export interface Editor {
 
 export interface EditorOptions {
   readonly api: () => AdminApi
-  /** Says what an answer that is not good means. */
+  /** Shows what an answer means that is not good. */
   readonly faultOf: (answer: Exclude<Answer, { kind: 'ok' }>) => string
   readonly onSaved: (label: string, question: string) => void
 }
 
-/** The form in which polls are made and changed. */
+/** The form that creates and changes polls. */
 export function createEditor({ api, faultOf, onSaved }: EditorOptions): Editor {
   const text = adminMessages.editor
   const dialog = byId('editor', HTMLDialogElement)
@@ -117,7 +117,7 @@ export function createEditor({ api, faultOf, onSaved }: EditorOptions): Editor {
       before = draft
       isNamed = draft !== undefined
       setText(byId('editor-title', HTMLElement), draft ? text.edit : text.create)
-      // what a poll is called, who votes and what it counts are settled when it is made
+      // slug, policy and what a poll counts never change after its creation
       for (const id of ['name-field', 'policy-field', 'source']) byId(id, HTMLElement).hidden = draft !== undefined
       fill(draft ?? EMPTY_DRAFT)
       setText(fault, undefined)

@@ -11,7 +11,7 @@ interface Row {
   readonly up: HTMLButtonElement
   readonly down: HTMLButtonElement
   readonly drop: HTMLButtonElement
-  /** Undefined while it follows the palette, whose colours go by position. */
+  /** Undefined while the option has the palette's colour, which goes by position. */
   chosen: string | undefined
 }
 
@@ -23,7 +23,7 @@ export interface OptionRows {
 
 const MAX_OPTIONS = 50
 
-/** The answers in the form: written, coloured, put in order, added and removed. */
+/** The options in the form, which the organiser writes, colours, orders, adds and removes. */
 export function createOptionRows(): OptionRows {
   const text = adminMessages.editor
   const list = byId('options', HTMLOListElement)

@@ -2,14 +2,14 @@ import { adminMessages } from './admin-language.ts'
 import { byId, setText } from './dom.ts'
 import { formatNumber } from './language.ts'
 
-/** What a gateway says of itself, every second or so. */
+/** A gateway's presence, which it announces every second. */
 export interface GatewayReport {
   readonly id: string
   readonly phase: string
   readonly sockets: number
 }
 
-/** Draws the table of gateways: who is here, who is leaving, and how many screens each one serves. */
+/** Draws the table of gateways: their phase, and how many screens each one serves. */
 export function drawServers(gateways: readonly GatewayReport[]): void {
   const text = adminMessages.servers
   const sockets = gateways.reduce((sum, each) => sum + each.sockets, 0)

@@ -8,13 +8,13 @@ import { byId, setText } from './dom.ts'
 import { keep, kept } from './kept.ts'
 import { formatVotes } from './language.ts'
 
-/** Not a poll's name, so no poll's own keepings are in the way. */
+/** Not a valid slug, so that it does not clash with what is kept for a poll. */
 const TOKEN_KEPT_UNDER = ':admin-token'
 const POLLS_EVERY_MS = 2_000
 const SERVERS_EVERY_MS = 1_000
 
 const notice = byId('notice', HTMLElement)
-/** Apart from what became of a button, so that neither drowns the other. */
+/** An element apart from the one for the result of a button, so that neither text replaces the other. */
 const outage = byId('outage', HTMLElement)
 const list = byId('polls', HTMLUListElement)
 const cards = new Map<string, Card>()
@@ -34,7 +34,9 @@ function faultOf(answer: Exclude<Answer, { kind: 'ok' }>): string {
   return signIn.wrong
 }
 
-/** Does what a button says, tells how it went, and shows it at once. Resolves to the answer when it was good. */
+/**
+ * Awaits the answer to a button's request, reports the result, and refreshes the polls. Resolves to the answer if it was good.
+ */
 async function perform(label: string, question: string, request: Promise<Answer>): Promise<Response | undefined> {
   const answer = await request
   if (answer.kind !== 'ok') {
@@ -130,7 +132,7 @@ async function act(action: CardAction, poll: Listed, label: string): Promise<voi
   }
 }
 
-/** What the answer holds, or undefined when there is none; a token that is no longer good ends the session. */
+/** The content of the answer, or undefined when there is none. A token that is no longer valid ends the session. */
 async function contentOf(answer: Answer): Promise<unknown> {
   if (answer.kind === 'ok') {
     setText(outage, undefined)
@@ -144,12 +146,12 @@ async function contentOf(answer: Answer): Promise<unknown> {
 function addCard(name: string): Card {
   const card = createCard((...asked) => void act(...asked))
   cards.set(name, card)
-  // the newest first: it is the one being worked on
+  // the newest first, since the organiser is probably working on it
   list.prepend(card.element)
   return card
 }
 
-/** Who votes is settled for good when a poll is made, so it is asked for once. */
+/** The policy of a poll never changes, so the page asks for it once. */
 async function showPolicy(name: string, card: Card): Promise<void> {
   const answer = await api('GET', `/api/polls/${name}`)
   if (answer.kind !== 'ok') return
@@ -180,7 +182,7 @@ async function refreshServers(): Promise<void> {
   if (content !== undefined) drawServers((content as { readonly gateways: readonly GatewayReport[] }).gateways)
 }
 
-/** Over and over until the session ends, but not for a tab that nobody sees. */
+/** Calls `refresh` until the session ends, except in a tab that is hidden. */
 async function repeat(everyMs: number, refresh: () => Promise<void>, { signal }: AbortController): Promise<void> {
   while (!signal.aborted) {
     if (!document.hidden) await refresh()

@@ -1,6 +1,6 @@
 /**
- * Loads the module that `<body data-script>` names. When that fails, mostly because the network went away in the middle, an empty page
- * would stay for ever: it is loaded again instead, at once when the network returns, else ever more slowly.
+ * Loads the module that `<body data-script>` names. When that fails, mostly because the network has gone, the script reloads the
+ * page, which would else stay empty: at once when the network returns, otherwise ever more slowly.
  */
 import { keep, kept } from './kept.ts'
 

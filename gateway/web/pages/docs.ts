@@ -12,10 +12,10 @@ const notice = byId('notice', HTMLElement)
 const { client } = shareClient(undefined)
 let followed: AbortController | undefined
 
-// this page has no other language than its code
+// the page exists in English only
 document.documentElement.lang = 'en'
 
-/** Fills the examples with a poll that is here, so that each can be copied as it stands. */
+/** Fills the examples with a poll of this server, so that a copied example works. */
 function show(poll: string): void {
   byId('script-tag', HTMLElement).textContent =
     `<script type="module" src="${origin}/assets/gateway/web/live-tally.js"></script>\n<live-tally poll="${poll}"></live-tally>`
@@ -33,7 +33,7 @@ function show(poll: string): void {
   byId('socket-address', HTMLElement).textContent = `${origin.replace(/^http/, 'ws')}/ws?poll=${poll}`
 }
 
-/** Shows the poll itself and what comes over the wire of it. */
+/** Shows the poll itself and its frames on the wire. */
 function follow(poll: string): void {
   tally.setAttribute('poll', poll)
   followed?.abort()
@@ -73,7 +73,7 @@ function prose(text: string): (string | Node)[] {
 
 function codeBlock(label: string, text: string): HTMLElement {
   const block = element('pre', '', element('code', '', text))
-  // it scrolls sideways, so a keyboard has to reach it
+  // the block scrolls sideways, so the keyboard has to reach it
   block.tabIndex = 0
   block.setAttribute('role', 'region')
   block.setAttribute('aria-label', label)

@@ -1,4 +1,4 @@
-/** The element with this id, of this kind. Throws when the page and its script have grown apart. */
+/** The element with this id and of this kind. Throws when the page has none. */
 export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
   const found = document.querySelector(`#${id}`)
   if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`)

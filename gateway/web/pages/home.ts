@@ -35,7 +35,7 @@ async function refresh(): Promise<void> {
   const order = ['open', 'scheduled', 'closed']
   const polls = loaded.content.polls.toSorted((a, b) => order.indexOf(a.state) - order.indexOf(b.state))
   setText(notice, polls.length === 0 ? home.none : undefined)
-  // focus would be lost with the element that has it
+  // replacing the element would lose the focus
   if (!list.contains(document.activeElement)) list.replaceChildren(...polls.map(item))
 }
 

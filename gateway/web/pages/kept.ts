@@ -1,6 +1,6 @@
 const memory = new Map<string, string>()
 
-/** What this tab has kept under a name, also over a reload: null when nothing. */
+/** What this tab keeps under a name, also over a reload; null if nothing. */
 export function kept(name: string): string | null {
   try {
     return sessionStorage.getItem(`livetally:${name}`) ?? memory.get(name) ?? null
@@ -9,7 +9,7 @@ export function kept(name: string): string | null {
   }
 }
 
-/** Keeps it, or forgets it. Where the browser denies storage, as it may in a frame, it lasts as long as the page. */
+/** Keeps or removes a value. Where the browser denies storage, as it may in a frame, the value lasts as long as the page. */
 export function keep(name: string, value: string | undefined): void {
   if (value === undefined) memory.delete(name)
   else memory.set(name, value)
@@ -17,6 +17,6 @@ export function keep(name: string, value: string | undefined): void {
     if (value === undefined) sessionStorage.removeItem(`livetally:${name}`)
     else sessionStorage.setItem(`livetally:${name}`, value)
   } catch {
-    // the memory has it
+    // the map in memory has the value
   }
 }

@@ -1,6 +1,6 @@
 import { chooseMessages } from '../messages/choose-messages.ts'
 
-/** The messages of this reader's language, which the page is marked with. */
+/** The messages in the reader's language, which the page declares as its `lang`. */
 export const messages = chooseMessages(navigator.languages)
 document.documentElement.lang = messages.language
 

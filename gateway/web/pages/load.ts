@@ -1,11 +1,11 @@
 import { backoffMs } from '../../../shared/protocol/backoff.ts'
 
-/** An answer of the API: its content, or the status with which it said no for good. */
+/** An answer of the API: its content, or the status of a final refusal. */
 export type Loaded<Content> = { readonly ok: true; readonly content: Content } | { readonly ok: false; readonly status: number }
 
 const TIMEOUT_MS = 10_000
 
-/** Reads from the API until it answers: an outage or an overload is waited out, ever more slowly, and told with `onRetry`. */
+/** Reads from the API until it answers. During an outage or an overload it tries ever more slowly and calls `onRetry`. */
 export async function load<Content>(
   path: string,
   onRetry: () => void,

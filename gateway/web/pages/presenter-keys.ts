@@ -3,7 +3,7 @@ import { byId, setText } from './dom.ts'
 
 export type PresenterAction = 'f' | 'h' | 'q' | 'n' | '?'
 
-/** Keys for whoever stands in front, and the same as buttons in a list that `?` opens. */
+/** Keys for the presenter, and the same actions as buttons in a list that `?` opens. */
 export function listenForKeys(messages: Messages, actions: Readonly<Record<Exclude<PresenterAction, '?'>, () => void>>): void {
   const dialog = byId('keys', HTMLDialogElement)
   const list = byId('key-list', HTMLUListElement)

@@ -47,7 +47,7 @@ function drawTimeline(): void {
   document.querySelector('#chart')?.setAttribute('aria-label', label)
 }
 
-/** What the presenter chose for this screen; a reload keeps it. */
+/** The presenter's choices for this screen; a reload keeps them. */
 function toggle(key: string, apply: (isOn: boolean) => void): () => void {
   let isOn = kept(key) === 'on'
   apply(isOn)
@@ -58,7 +58,10 @@ function toggle(key: string, apply: (isOn: boolean) => void): () => void {
   }
 }
 
-/** The line begins where the poll did: a first look at the whole past says how finely it may be asked for. */
+/**
+ * Draws the line from the beginning of the poll. The first request reads the whole past coarsely and tells which finer step to
+ * ask for.
+ */
 async function loadHistory(): Promise<void> {
   const read = async (step: Step) => {
     const loaded = await load<History>(`/api/polls/${name}/history?step=${step}`, () => {})

@@ -49,7 +49,7 @@ const sender = createBallotSender({
   },
 })
 
-/** The ticket of the link that led here. It leaves the address, so that nobody shares or photographs it with the page. */
+/** The ticket in the link to this page. The script removes it from the address, so that nobody shares or photographs it. */
 function takeTicket(): string | undefined {
   const address = new URL(location.href)
   const given = address.searchParams.get('ticket')
@@ -129,7 +129,7 @@ function render(): void {
   if (receipt.textContent !== (strong ?? '') + (rest ?? '')) receipt.replaceChildren(...(strong ? [emphasis] : []), rest ?? '')
 }
 
-/** Reads the standing with this browser's ballot, and with counts that are shown only to those who have voted. */
+/** Reads the poll with this browser's ballot, and with counts that only voters may see. */
 async function refresh(): Promise<void> {
   const loaded = await load<Standing>(
     `/api/polls/${name}`,
@@ -165,7 +165,7 @@ if (poll) {
   shareClient(undefined).client.subscribe(name, (tally, definition) => {
     poll = definition
     render()
-    // Counts held back from the wire may be this voter's to see; asking once in a while keeps them moving.
+    // The wire may hold back counts that this voter may see, so the page asks for them at intervals.
     if (tally.counts || ballot === undefined || revealing) return
     revealing = true
     setTimeout(() => {
