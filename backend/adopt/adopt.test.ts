@@ -124,8 +124,8 @@ onEachDatabase('adopting a table', (use, kind) => {
     await database.query(sql('CREATE VIEW seen AS SELECT * FROM plain'))
     await database.query(sql('CREATE TABLE parts (choice text) PARTITION BY LIST (choice)'))
     const { id, slug } = await createPoll()
-    const kindOf = async (table: string, optionColumn = 'choice', poll = slug) =>
-      (await adopt(database, { table, optionColumn, slug: poll })).kind
+    const kindOf = async (table: string, optionColumn = 'choice', pollSlug = slug) =>
+      (await adopt(database, { table, optionColumn, slug: pollSlug })).kind
     for (const name of ['nowhere', 'plain; DROP TABLE plain', '"plain', '', 'a.b.c', 'plain\0', "plain'--"]) {
       assert.equal(await kindOf(name), 'unknown-table', name)
     }

@@ -38,7 +38,7 @@ export async function calibrate(): Promise<Calibration> {
       const received = once(receiver, 'message')
       for (let round = 0; round < ROUNDS; round += 1) {
         for (const stream of streams) stream.write(FRAME)
-        // a gateway, too, lets other work through between two rounds
+        // other work may run between two rounds, as in a gateway
         await new Promise((resolve) => setImmediate(resolve))
       }
       await received

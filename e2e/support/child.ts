@@ -58,7 +58,7 @@ export interface Child {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'NODE_EXTRA_CA_CERTS']
 
-/** Starts a program of the project with this very Node. Whoever starts it stops it: `await using child = startChild(…)`. */
+/** Starts a program of the project with the Node that runs this. Whoever starts it stops it: `await using child = startChild(…)`. */
 export function startChild({ entry, args = [], env = {}, cwd = ROOT }: ChildOptions): Child {
   const startedAt = performance.now()
   const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
@@ -86,12 +86,12 @@ export function startChild({ entry, args = [], env = {}, cwd = ROOT }: ChildOpti
   const closed = once(child, 'close')
   const exited = once(child, 'exit').then(async ([code, signal]): Promise<Exit> => {
     const tookMs = performance.now() - (stoppedAt ?? startedAt)
-    // the last log lines are there once the pipes are closed, which a process that it left behind may put off for ever
+    // the last log lines are read once the pipes are closed, which a process that it left behind may prevent
     await Promise.race([closed, delay(1_000, undefined, { ref: false })])
     return { code, signal, tookMs }
   })
   closed.catch(() => {})
-  exited.catch(() => {}) // a program that cannot be started rejects whoever waits for it, and nobody has to
+  exited.catch(() => {}) // rejects when the program cannot be started, which is no fault where nobody awaits it
 
   function told(what: string): Error {
     return new Error(`${entry} ${what}\n${[...lines.slice(-20), stderr.slice(-2_000)].join('\n')}`)

@@ -15,7 +15,7 @@ export interface Running {
 export interface ClusterOptions {
   readonly backends?: number
   readonly gateways?: number
-  /** A Postgres and a Redis of one's own, to be mistreated, in place of the test run's. */
+  /** A Postgres and a Redis of the test's own, which it may stop or kill, in place of the test run's. */
   readonly servers?: { readonly databaseUrl: string; readonly redisUrl: string }
   /** Further variables for every process. */
   readonly env?: Readonly<Record<string, string>>
@@ -26,7 +26,7 @@ export interface Cluster {
   readonly gateways: Running[]
   readonly databaseUrl: string
   readonly redis: { readonly url: string; readonly namespace: string }
-  /** One more of a kind; a gateway forwards to the backends that run when it is started. */
+  /** Starts one more service of a kind; a gateway forwards to the backends that run when it is started. */
   startBackend(env?: Readonly<Record<string, string>>): Promise<Running>
   startGateway(env?: Readonly<Record<string, string>>): Promise<Running>
   /** Asks the API of a gateway as the organiser. */

@@ -1,4 +1,4 @@
-/** COPY … FROM STDIN, which pg itself leaves to its users: the protocol's CopyIn (documentation §55.2.6) for text that is at hand. */
+/** Runs COPY … FROM STDIN, which pg does not support: the protocol's CopyIn (documentation §55.2.6) with text that is in memory. */
 import type { Client, PoolClient } from 'pg'
 
 interface CopyConnection {
@@ -11,7 +11,7 @@ interface CopyConnection {
 export async function copyIn(client: Client | PoolClient, statement: string, lines: readonly string[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let failure: Error | undefined
-  // what pg calls a Submittable: it is handed the messages that answer it
+  // pg calls this a Submittable, and gives it the messages that answer it
   const copy = {
     submit: (connection: CopyConnection) => connection.query(statement),
     handleCopyInResponse: (connection: CopyConnection) => {

@@ -4,16 +4,16 @@ import { dirname } from 'node:path'
 import { onPath } from './installed.ts'
 import { run } from './run.ts'
 
-/** Whether packages can be installed here: Debian or Ubuntu, and we are root. */
+/** Whether packages can be installed here: on Debian or Ubuntu, as root. */
 export async function canInstall(): Promise<boolean> {
   return process.getuid?.() === 0 && existsSync('/etc/debian_version') && (await onPath('apt-get')) !== undefined
 }
 
-// Debian's packages start a service and create a cluster when they are installed. These two files tell them not to.
+// Debian's packages start a service and create a cluster when they are installed, unless these two files forbid it.
 const NO_SERVICES = { path: '/usr/sbin/policy-rc.d', content: '#!/bin/sh\nexit 101\n', mode: 0o755 }
 const NO_CLUSTER = { path: '/etc/postgresql-common/createcluster.conf', content: 'create_main_cluster = false\n', mode: 0o644 }
 
-/** Installs Debian packages, leaving no service running that was not. Throws with apt's own words when it fails. */
+/** Installs Debian packages, without starting their services. Throws with apt's messages when it fails. */
 export async function installPackages(packages: readonly string[]): Promise<void> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const restore = [await replaced(NO_SERVICES), await replaced(NO_CLUSTER)]

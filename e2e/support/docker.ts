@@ -53,7 +53,7 @@ export function containerRecipe(options: ContainerOptions): ServerRecipe {
     cwd: '/',
     readyLine: options.readyLine,
     async send(signal) {
-      // a container's first process cannot be stopped from inside its namespace; the freezer does the same
+      // SIGSTOP has no effect on a container's first process, so the container is paused instead
       if (signal === 'SIGSTOP') await run('docker', ['pause', id])
       else if (signal === 'SIGCONT') await run('docker', ['unpause', id])
       else await run('docker', ['kill', '--signal', signal, id])

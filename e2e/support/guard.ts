@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 export interface Guard {
   /** From now on the guard also stops this process (a group of them when negative); none when undefined. */
   watch(pid: number | undefined): void
-  /** Everything is cleaned up already: the guard leaves without doing anything. */
+  /** To be called once everything is cleaned up: the guard ends and does nothing. */
   release(): void
 }
 

@@ -6,7 +6,7 @@ import { freePort } from './free-port.ts'
 import { onPath } from './installed.ts'
 import { createServer } from './server.ts'
 
-/** A real load balancer in front of gateways, as operators have one. */
+/** A real load balancer in front of gateways, as in production. */
 export interface HaproxyService {
   readonly url: string
   stop(): Promise<void>

@@ -1,8 +1,8 @@
-/** A clock whose hands a test holds. */
+/** A clock that a test moves. */
 import type { Clock } from '../../shared/lifecycle/clock.ts'
 
 export interface ManualClock extends Clock {
-  /** Moves time on, waking every wait that has come to its end, in order. */
+  /** Moves time on and resolves every wait whose time has come, in order. */
   advance(ms: number): Promise<void>
 }
 
@@ -10,7 +10,7 @@ export function createManualClock(startMs = 0): ManualClock {
   let nowMs = startMs
   let waits: { readonly dueMs: number; readonly wake: () => void }[] = []
 
-  /** Lets everything run that was waiting for promises already settled. */
+  /** Lets all work run that waits for promises which are already settled. */
   const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
 
   return {

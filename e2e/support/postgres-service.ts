@@ -9,12 +9,12 @@ import { run } from './run.ts'
 import { createServer, type ServerRecipe } from './server.ts'
 import { unprivilegedUser } from './unprivileged-user.ts'
 
-/** A Postgres of one's own, to be mistreated. What it acknowledged it keeps: fsync is on. */
+/** A Postgres of the test's own, which it may stop or kill. With fsync on, it keeps what it acknowledged. */
 export interface PostgresService {
   /** Connects as superuser to the database `postgres`. */
   readonly url: string
   readonly port: number
-  /** Where it comes from, for people. */
+  /** Where it comes from, to be printed. */
   readonly origin: string
   /** Ends it at once and without a checkpoint (`pg_ctl stop -m immediate`): the next start recovers from its log. */
   crash(): Promise<void>
@@ -38,7 +38,7 @@ export const POSTGRES_IMAGE = process.env['POSTGRES_IMAGE'] ?? 'postgres:17-alpi
 
 const SETTINGS = {
   max_connections: '300',
-  // one server for a short while, on a busy machine: no replication, no compiled queries, little memory
+  // settings for a short life on a busy machine: no replication, no compiled queries, little memory
   wal_level: 'minimal',
   max_wal_senders: '0',
   jit: 'off',
@@ -90,7 +90,7 @@ async function installedRecipe({ port, password, settings }: Site): Promise<Serv
   try {
     await writeFile(passwordFile, password)
     if (user !== undefined) await Promise.all([directory, passwordFile].map((path) => chown(path, user.uid, user.gid)))
-    // initdb need not flush what a power cut would take: the server does flush what it acknowledges
+    // initdb need not flush its files: the server flushes what it acknowledges
     const creation = ['--pgdata', data, '--username', 'postgres', '--auth', 'scram-sha-256', '--pwfile', passwordFile]
     await run(join(programs, 'initdb'), [...creation, '--encoding', 'UTF8', '--no-locale', '--no-sync'], {
       cwd: directory,
@@ -121,7 +121,7 @@ async function imageRecipe({ port, password, settings }: Site): Promise<ServerRe
     dataDirectory: '/var/lib/postgresql/data',
     env: { POSTGRES_PASSWORD: password },
     command: ['postgres', ...settings],
-    // the image first runs a server of its own on a Unix socket alone, to set the database up; that one listens nowhere
+    // to set the database up, the image first runs a server on a Unix socket only, which listens at no port
     readyLine: /listening on IPv4 address[^]*ready to accept connections/,
   })
 }

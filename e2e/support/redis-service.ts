@@ -7,17 +7,17 @@ import { installedRedis } from './installed.ts'
 import { createServer, type ServerRecipe } from './server.ts'
 import { unprivilegedUser } from './unprivileged-user.ts'
 
-/** A Redis of one's own, to be mistreated. It keeps nothing over a restart, as after the loss of a cache. */
+/** A Redis of the test's own, which it may stop or kill. It keeps nothing over a restart, like a cache that was lost. */
 export interface RedisService {
   readonly url: string
   readonly port: number
-  /** Where it comes from, for people. */
+  /** Where it comes from, to be printed. */
   readonly origin: string
   /** Ends it as a crash does (SIGKILL) and waits until it is gone. */
   kill(): Promise<void>
   /** Starts it again, at the same port and empty. */
   start(): Promise<void>
-  /** Lets it hang: connections stay open and nothing is answered. */
+  /** Makes it hang: connections stay open and nothing is answered. */
   pause(): Promise<void>
   resume(): Promise<void>
   /** Ends it and removes what it left. May be called twice. */

@@ -12,7 +12,7 @@ import { freePort } from './free-port.ts'
 import { testUrl } from './test-url.ts'
 
 const ENTRY = 'e2e/support/run-tests.ts'
-// a test that says where its services are, and then never ends; it takes its own child down only when told to
+// a test that prints where its services are and never ends; it ends its own child only when it gets a signal
 const HANGING = `
 import { spawn } from 'node:child_process'
 import { test } from 'node:test'
@@ -27,7 +27,7 @@ let cwd: string
 
 before(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'livetally-runner-'))
-  await chmod(cwd, 0o755) // the servers put their directories in it, and run as another user when we are root
+  await chmod(cwd, 0o755) // the servers put their directories in it, and run as another user when the tests run as root
   await writeFile(join(cwd, 'hanging.test.ts'), HANGING)
   await writeFile(join(cwd, 'passing.test.ts'), `import { test } from 'node:test'\ntest('passes', () => {})\n`)
   await writeFile(
@@ -53,12 +53,12 @@ for (const [file, code] of [
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   test(`after ${signal} nothing that the run started is left`, async () => {
     await using runner = startChild({ entry: ENTRY, args: ['hanging'], cwd, env: { TMPDIR: cwd } })
-    // the line that the hanging test prints; a log line's further fields are unknown
+    // the line that the hanging test prints, whose further fields the type of a log line does not know
     const { pids, urls } = (await runner.logged(({ msg }) => msg === 'hanging', { timeoutMs: 60_000 })) as unknown as Hanging
     for (const url of urls) assert.equal(await accepts(url), true)
     const { code } = await runner.stop(signal)
     assert.equal(code, { SIGTERM: 143, SIGINT: 130, SIGKILL: null }[signal])
-    // only a run that is killed outright leaves the cleaning to others
+    // only a run that is killed leaves the cleaning to its guard
     if (signal !== 'SIGKILL') assert.deepEqual(await listening(urls), [])
     const left = async () => [...pids.filter(alive), ...(await listening(urls))]
     const deadline = performance.now() + 10_000
@@ -90,11 +90,11 @@ interface Hanging {
   readonly urls: readonly string[]
 }
 
-/** A dead process that its new parent has not noticed yet (state Z) is not alive. */
+/** Whether the process runs. One that has ended and that its new parent has not reaped yet (state Z) does not. */
 function alive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    // where there is no /proc to ask, a dead one counts as alive until it is noticed
+    // without /proc a process that has ended counts as alive until it is reaped
     return !existsSync('/proc/self/stat') || !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   } catch {
     return false

@@ -2,7 +2,7 @@
  * Runs the tests against a real Redis and a real Postgres, which it finds, starts or installs, and stops again.
  *
  *   npm test                                  all of them
- *   npm test -- backend/ballot-box shared     those whose paths begin so; globs work too
+ *   npm test -- backend/ballots shared        those whose paths begin so; globs work too
  *   npm test -- --test-name-pattern=drain     further options go to node --test
  */
 import { spawn } from 'node:child_process'
@@ -14,10 +14,10 @@ import { selected, testFiles } from './test-files.ts'
 
 const ROOT = process.cwd() // where npm runs its scripts: the project's root
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** As long as a test may take to end its own processes once it is told to leave. */
+/** How long a test may take to end its own processes after a signal. */
 const LEAVE_TIMEOUT_MS = 10_000
 
-/** Two cores are the least a machine has; and a test that hangs ends, unless it asks for more time itself. */
+/** Two tests at a time, for machines with two cores; a test that hangs fails after the timeout, unless it sets a longer one. */
 const DEFAULTS = ['--test-concurrency=2', '--test-timeout=180000']
 
 /** Tests that need the whole machine for what they measure run one after the other, once the rest is done. */
@@ -68,18 +68,18 @@ async function runTests(args: readonly string[], env: Record<string, string>): P
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: 'inherit',
-    // a group of its own: whatever the tests started is told to leave with them
+    // a process group of its own, so that signals reach whatever the tests started as well
     detached: true,
   })
   const group = tests.pid === undefined ? undefined : -tests.pid
-  // and if this process is killed outright, somebody still tells them
+  // if this process is killed, the guard ends the group
   const guard = createGuard(['true'])
   guard.watch(group)
   const tell = (signal: NodeJS.Signals) => {
     try {
       if (group !== undefined) process.kill(group, signal)
     } catch {
-      // all of them are gone already
+      // the group has ended already
     }
   }
   leaving.signal.addEventListener('abort', () => {

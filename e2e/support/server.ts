@@ -6,12 +6,12 @@ import type { User } from './unprivileged-user.ts'
 
 /** How to run a server program for tests. */
 export interface ServerRecipe {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly name: string
   readonly command: string
   readonly args: readonly string[]
   readonly cwd: string
-  /** Runs as this user; as whoever we are when undefined. */
+  /** Runs as this user; as the user of the tests when undefined. */
   readonly user?: User | undefined
   /** What it prints once it serves. */
   readonly readyLine: RegExp
@@ -24,7 +24,7 @@ export interface ServerRecipe {
 export interface Server {
   /** Resolves once the server serves. Rejects with the last lines it printed when it does not. */
   start(): Promise<void>
-  /** Sends a signal and does not wait for what it does. */
+  /** Sends a signal without waiting for its effect. */
   send(signal: NodeJS.Signals): Promise<void>
   /** Ends the server with a signal and waits until it is gone; a server that ignores it for 10 s is killed. */
   end(signal: NodeJS.Signals): Promise<void>
@@ -35,7 +35,7 @@ export interface Server {
 const START_TIMEOUT_MS = 60_000
 const END_TIMEOUT_MS = 10_000
 
-/** A server that can be ended and started again, and that goes when this process goes, however that happens. */
+/** Makes a server that can be ended and started again, and that ends when this process ends or is killed. */
 export function createServer(recipe: ServerRecipe): Server {
   const guard = createGuard(recipe.discard)
   let running: ChildProcess | undefined
@@ -54,7 +54,7 @@ export function createServer(recipe: ServerRecipe): Server {
       // a group of its own, so that Ctrl-C reaches the tests first and they still have their server while they end
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // messages in English, because one of them is waited for
+      // messages in English, since the start waits for one of them
       env: { ...process.env, LC_ALL: 'C' },
       ...recipe.user,
     })

@@ -9,7 +9,7 @@ import { REDIS_IMAGE, startRedis } from './redis-service.ts'
 /** A real Redis or Postgres for the test run. */
 export interface Service {
   readonly url: string
-  /** Where it comes from, for people; no password in it. */
+  /** Where it comes from, to be printed; without a password. */
   readonly origin: string
   stop(): Promise<void>
 }
@@ -24,7 +24,7 @@ export class ServiceMissingError extends Error {
   override readonly name = 'ServiceMissingError'
 }
 
-/** What was started is given to `keep` at once, so that the caller can stop it whatever happens next. */
+/** Finds or starts both services. Calls `keep` with each as soon as it runs, so that the caller can stop it if the other fails. */
 export async function provideServices(env: NodeJS.ProcessEnv, keep: (service: Service) => void): Promise<Services> {
   const redisUrl = env['REDIS_URL']
   const databaseUrl = env['DATABASE_URL']
@@ -38,7 +38,7 @@ export async function provideServices(env: NodeJS.ProcessEnv, keep: (service: Se
     kept(redisUrl === undefined ? startRedis() : givenRedis(redisUrl)),
     kept(databaseUrl === undefined ? startPostgres() : givenPostgres(databaseUrl)),
   ]
-  // when one fails, the other is still on its way, and has to be kept before the caller stops what it has
+  // when one fails, the other may still be starting: `keep` is called with it before the caller stops the services
   await Promise.allSettled([redis, postgres])
   return { redis: await redis, postgres: await postgres }
 }
@@ -63,7 +63,7 @@ async function installMissing(wanted: { redis: boolean; postgres: boolean }): Pr
 
 async function givenRedis(url: string): Promise<Service> {
   const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, disconnectTimeout: 100 })
-  let refusal: unknown // connect rejects without the reason, which comes as an event
+  let refusal: unknown // ioredis emits the reason as an event, and `connect` rejects without it
   redis.on('error', (error) => {
     refusal = error
   })
@@ -98,7 +98,7 @@ async function givenPostgres(url: string): Promise<Service> {
 }
 
 function reason(cause: unknown): string {
-  // a refused connection to a name with several addresses has its reasons inside
+  // for a name with several addresses the error has one inner error for each
   const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
   return first instanceof Error ? first.message : String(first)
 }

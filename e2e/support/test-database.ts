@@ -5,7 +5,7 @@ import { testUrl } from './test-url.ts'
 export interface TestDatabase {
   /** Connects as the owner of a database that nothing else uses. */
   readonly url: string
-  /** Cuts whoever is still connected and removes the database. May be called twice. */
+  /** Ends connections that are still open and removes the database. May be called twice. */
   drop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -14,7 +14,7 @@ export interface TestDatabase {
 export async function createTestDatabase(): Promise<TestDatabase> {
   const adminUrl = testUrl('TEST_DATABASE_URL')
   const name = `livetally_test_${randomBytes(6).toString('hex')}`
-  // template0, because nobody can be connected to it and so hold up the copy
+  // template0, since nobody can connect to it, and a connection would hold up the copy
   await statement(adminUrl, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`)
   const url = new URL(adminUrl)
   url.pathname = `/${name}`

@@ -12,8 +12,8 @@ export async function testFiles(root: string): Promise<string[]> {
 }
 
 /**
- * The files that any of the patterns names: a glob (`shared/**`), a path (`backend/ballot-box.test.ts`), or the beginning of
- * one (`backend`, `backend/ballot-box`). All of them when there are no patterns.
+ * The files that any of the patterns names: a glob (`shared/**`), a path (`backend/ballots/ballot-box.test.ts`), or the beginning of
+ * one (`backend`, `backend/ballots`). All of them when there are no patterns.
  */
 export function selected(files: readonly string[], patterns: readonly string[]): string[] {
   if (patterns.length === 0) return [...files]

@@ -7,7 +7,7 @@ export interface User {
 
 const CANDIDATES = ['postgres', 'nobody']
 
-/** Whom to run servers as: nobody else unless this process is root, since Postgres refuses to run as root. */
+/** The user to run servers as: another one only if this process is root, since Postgres does not run as root. */
 export function unprivilegedUser(): User | undefined {
   if (process.getuid?.() !== 0) return undefined
   const users = new Map(

@@ -1,4 +1,4 @@
-/** A plain WebSocket client that writes down what it is told. */
+/** A plain WebSocket client that records the frames it receives. */
 import { once } from 'node:events'
 import { WebSocket, type ClientOptions } from 'ws'
 import { SUBPROTOCOL, type Frame, type PollFrame, type TallyFrame } from '../../shared/protocol/frames.ts'
@@ -29,7 +29,7 @@ export async function watch(url: string, polls: readonly string[], options: Clie
     socket.on('close', (code, reason) => resolve({ code, reason: reason.toString('utf8') }))
   })
   await once(socket, 'open')
-  socket.on('error', () => {}) // what goes wrong from here on shows in the close code
+  socket.on('error', () => {}) // the close code says what goes wrong from here on
 
   const until = (matches: (frame: Frame) => boolean): Promise<Frame> =>
     new Promise((resolve, reject) => {
