@@ -9,7 +9,7 @@ import { runService } from '../shared/lifecycle/service.ts'
 import { createLog } from '../shared/telemetry/log.ts'
 import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
 import { loadGatewayConfig } from './config.ts'
-import { sendByNode, sendNow } from './fanout/socket-send.ts'
+import { hasNativeSend } from './fanout/socket-send.ts'
 import { createBackendClient } from './api/backend-client.ts'
 import { createGateway } from './gateway.ts'
 
@@ -54,7 +54,7 @@ const exitCode = await runService({ host: process, log, clock, deadlineMs: confi
   const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
   life.release('metrics', () => void metricsServer.close())
   const port = await gateway.listen(config)
-  log.info({ port, metricsPort, nativeSend: sendNow !== sendByNode }, 'listening')
+  log.info({ port, metricsPort, nativeSend: hasNativeSend }, 'listening')
   return [...gateway.stages]
 })
 process.exit(exitCode)

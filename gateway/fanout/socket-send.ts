@@ -1,20 +1,10 @@
 /** Sends bytes to a socket's descriptor by one system call, with as little around it as possible (docs/adr/0014). */
-import { writeSync } from 'node:fs'
 
 /**
  * Offers bytes to the kernel for a connected, non-blocking socket, and returns how many it took: 0 when its buffer is full or the
  * peer has gone. The caller gives the rest to the stream, which tells the two apart. Never throws.
  */
 export type DescriptorSend = (descriptor: number, bytes: Buffer) => number
-
-/** Sends with Node's `writeSync`, which calls write(2) and throws when the kernel takes nothing. */
-export const sendByNode: DescriptorSend = (descriptor, bytes) => {
-  try {
-    return writeSync(descriptor, bytes)
-  } catch {
-    return 0
-  }
-}
 
 /**
  * Resolves to send(2), called through a foreign function interface, or to undefined where koffi has no binary for the platform.
@@ -32,5 +22,10 @@ export async function loadNativeSend(): Promise<DescriptorSend | undefined> {
   }
 }
 
-/** The native send where it loads, else Node's. */
-export const sendNow: DescriptorSend = (await loadNativeSend()) ?? sendByNode
+const nativeSend = await loadNativeSend()
+
+/** Whether frames go past the stream here. */
+export const hasNativeSend = nativeSend !== undefined
+
+/** The native send; where there is none it takes nothing, so that all bytes go to the stream. */
+export const sendNow: DescriptorSend = nativeSend ?? (() => 0)
