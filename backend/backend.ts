@@ -98,7 +98,6 @@ export function createBackend(options: BackendOptions): Backend {
     history: (slug, stepSeconds) => readHistory(database, slug, stepSeconds),
     exportCsv: (slug) => exportCsv(database, slug),
     createAdopted: (poll, source) => createAdopted(database, poll, source),
-    forget: (slug) => bus.forget(slug),
     gateways: () => bus.present(),
     adminToken: options.adminToken,
     log,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Client } from 'pg'
 import { after, before, describe, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { ADMIN_TOKEN, createVoter, startCluster, type Cluster } from './support/cluster.ts'
@@ -141,6 +142,17 @@ describe('the organiser', () => {
     assert.equal((await ask('DELETE', '/api/polls/brief')).status, 204)
     assert.equal((await fetch(`${url}/api/polls/brief`)).status, 404)
     assert.equal((await ask('DELETE', '/api/polls/brief')).status, 404)
+    assert.equal((await watcher.closed).code, 4404)
+  })
+
+  test('tells those who watch a poll that was removed in the database', async () => {
+    await create('gone')
+    const watcher = await watch(url, ['gone'])
+    await watcher.until((frame) => frame.type === 'tally')
+    const database = new Client({ connectionString: cluster.databaseUrl })
+    await database.connect()
+    await database.query("DELETE FROM livetally.polls WHERE slug = 'gone'")
+    await database.end()
     assert.equal((await watcher.closed).code, 4404)
   })
 

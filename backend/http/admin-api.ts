@@ -22,8 +22,6 @@ export interface AdminApiOptions {
   readonly exportCsv: (slug: string) => Promise<AsyncIterable<string> | undefined>
   /** Creates a poll that counts another program's table. */
   readonly createAdopted: (poll: NewPoll, source: PollSource) => Promise<AdoptedOutcome>
-  /** Has the bus delete what it keeps of a removed poll. */
-  readonly forget: (slug: string) => Promise<void>
   readonly gateways: () => Promise<readonly Presence[]>
   readonly adminToken: string
   readonly log: Log
@@ -66,10 +64,6 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
   app.openapi(removePoll, async (c) => {
     const { poll: slug } = c.req.valid('param')
     if (!(await polls.remove(slug))) throw unknownPoll(slug)
-    // not awaited: the poll is removed even if the bus cannot be reached, and the bus may delete its copy later
-    options
-      .forget(slug)
-      .catch((error: unknown) => log.warn({ poll: slug, err: error }, 'a removed poll could not be deleted from the bus'))
     log.warn({ requestId: c.var.requestId, poll: slug }, 'poll removed with its ballots')
     return c.body(null, 204)
   })

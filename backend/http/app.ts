@@ -32,7 +32,6 @@ export interface AppOptions {
   readonly history: (slug: string, stepSeconds: number) => Promise<HistoryPoint[] | undefined>
   readonly exportCsv: AdminApiOptions['exportCsv']
   readonly createAdopted: AdminApiOptions['createAdopted']
-  readonly forget: AdminApiOptions['forget']
   readonly gateways: AdminApiOptions['gateways']
   readonly adminToken: string
   readonly log: Log

@@ -35,6 +35,12 @@ function createScene() {
       unread.clear()
       return changed
     },
+    removed: new Map<string, number>(),
+    takeRemoved: () => {
+      const taken = store.removed
+      store.removed = new Map()
+      return taken
+    },
     known: () => [...versions].map(([slug, version]) => snapshot(slug, version)),
   }
   const bus = {
@@ -46,6 +52,12 @@ function createScene() {
       offered.push({ slug: tally.poll, version: tally.version, at: Date.now() })
       heard?.()
       return true
+    },
+    forgotten: [] as string[],
+    forget: async (slug: string, epoch: number) => {
+      if (bus.fault !== undefined) throw bus.fault
+      bus.forgotten.push(`${slug} ${epoch}`)
+      heard?.()
     },
     heartbeat: async (at: number) => {
       if (bus.fault !== undefined) throw bus.fault
@@ -92,6 +104,24 @@ async function running(
 }
 
 describe('the poller', { timeout: 10_000 }, () => {
+  test('has the bus forget a removed poll, offers nothing of it any more, and tries again when the bus fails', async () => {
+    const scene = createScene()
+    scene.change('gone')
+    await running(scene, async () => {
+      await scene.until(() => scene.offered.length === 1)
+      scene.bus.fault = new Error('Redis is away')
+      scene.change('gone')
+      const { reads } = scene.store
+      while (scene.store.reads < reads + 2) await new Promise((resolve) => setImmediate(resolve))
+      scene.store.removed.set('gone', 3)
+      while (scene.store.removed.size > 0) await new Promise((resolve) => setImmediate(resolve))
+      scene.bus.fault = undefined
+      await scene.until(() => scene.bus.forgotten.length > 0)
+    })
+    assert.deepEqual(scene.bus.forgotten, ['gone 3'])
+    assert.deepEqual(scene.versions('gone'), [1])
+  })
+
   test('offers what changed once, and idle polls never', async () => {
     const scene = createScene()
     scene.change('quiet')

@@ -22,8 +22,8 @@ export interface Poller {
 }
 
 export interface PollerOptions {
-  readonly store: Pick<TallyReader, 'readChanges' | 'known'> & Partial<Pick<TallyReader, 'recordHistory'>>
-  readonly bus: Pick<TallyBus, 'admit' | 'heartbeat'>
+  readonly store: Pick<TallyReader, 'readChanges' | 'takeRemoved' | 'known'> & Partial<Pick<TallyReader, 'recordHistory'>>
+  readonly bus: Pick<TallyBus, 'admit' | 'forget' | 'heartbeat'>
   readonly log: Log
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -51,6 +51,8 @@ export function createPoller(options: PollerOptions): Poller {
   const publishing = createRetryGuard(log, now, 'tallies cannot be published', 'tallies are published again')
   /** By slug, the newest snapshot of each poll that was read and is not yet published. */
   const pending = new Map<string, Snapshot>()
+  /** By slug, in which epoch a poll was removed that the bus may still keep. */
+  const removed = new Map<string, number>()
   /** By slug, when a poll was last offered to the bus; deleted once it may be offered again. */
   const offeredAt = new Map<string, number>()
   let lastReadAt: number | undefined
@@ -70,7 +72,12 @@ export function createPoller(options: PollerOptions): Poller {
         nextAdvanceAt = at + ADVANCE_MS
         await options.advance()
       }
-      for (const snapshot of await store.readChanges()) pending.set(snapshot.tally.poll, snapshot)
+      const changed = await store.readChanges()
+      for (const [slug, epoch] of store.takeRemoved()) {
+        pending.delete(slug)
+        removed.set(slug, epoch)
+      }
+      for (const snapshot of changed) pending.set(snapshot.tally.poll, snapshot)
       lastReadAt = at
       if (at >= nextRecordAt) {
         nextRecordAt = at + RECORD_MS
@@ -103,6 +110,11 @@ export function createPoller(options: PollerOptions): Poller {
         }
         nextHeartbeatAt = now() + HEARTBEAT_MS
       }
+      for (const [slug, epoch] of removed) {
+        // by every replica, since each may have offered the poll after another one had it forgotten
+        await bus.forget(slug, epoch)
+        removed.delete(slug)
+      }
       for (const [slug, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(slug)
       const batch = [...pending].filter(([slug]) => due(slug))
       for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
@@ -112,7 +124,7 @@ export function createPoller(options: PollerOptions): Poller {
   /** When the next read or publication is due, if `wake` is not called before. */
   const nextAt = () => {
     let at = nextReadAt
-    if (pending.size === 0) return at
+    if (pending.size + removed.size === 0) return at
     if (publishing.error !== undefined) return Math.min(at, publishing.retryAt)
     for (const slug of pending.keys()) at = Math.min(at, (offeredAt.get(slug) ?? 0) + spacingMs)
     return at

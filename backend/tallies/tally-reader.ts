@@ -12,6 +12,8 @@ export interface TallyReader {
    * polls that did not change nor on the number of ballots. One call at a time.
    */
   readChanges(): Promise<Snapshot[]>
+  /** By slug, in which epoch each poll was removed that `readChanges` has found removed since the last call. */
+  takeRemoved(): ReadonlyMap<string, number>
   /** Every poll as of the last `readChanges`, from memory. */
   known(): Snapshot[]
   /** Records the counts of the polls that changed since the last call, for their history. */
@@ -43,6 +45,8 @@ export function createTallyReader(database: Database): TallyReader {
   let quiet = false
   /** Changed since the last sample of the history. */
   const unrecorded = new Set<number>()
+  /** By slug, in which epoch a poll was removed since the last `takeRemoved`. */
+  let removed = new Map<string, number>()
   /** What the last read saw of the running transactions; undefined before the first read. */
   let cursor: Cursor | undefined
 
@@ -78,9 +82,12 @@ export function createTallyReader(database: Database): TallyReader {
         case 'now':
           cursor = parseSnapshot(row.detail)
           break
-        case 'removed':
+        case 'removed': {
           polls.delete(row.poll_id)
+          const { slug, epoch }: { slug: string; epoch: number } = JSON.parse(row.detail)
+          removed.set(slug, epoch)
           break
+        }
         case 'poll': {
           const poll: TalliedPoll = JSON.parse(row.detail)
           const known = polls.get(poll.id)
@@ -124,6 +131,11 @@ export function createTallyReader(database: Database): TallyReader {
         await forget()
         throw error
       }
+    },
+    takeRemoved: () => {
+      const taken = removed
+      removed = new Map()
+      return taken
     },
     known: () => [...polls.values()].map((known) => known.snapshot),
     recordHistory: async () => {
@@ -186,7 +198,7 @@ type ChangeRow =
   | CounterRow
   | { readonly kind: 'now'; readonly detail: string }
   | { readonly kind: 'poll'; readonly detail: string }
-  | { readonly kind: 'removed'; readonly poll_id: number }
+  | { readonly kind: 'removed'; readonly poll_id: number; readonly detail: string }
 
 const SNAPSHOT = { name: 'snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' }
 
@@ -209,7 +221,8 @@ const KINDS: readonly ChangeRow['kind'][] = ['now', 'removed', 'poll', 'counter'
 const changes = (isNew: (xid: string) => string) => `
 SELECT 'now' AS kind, NULL::integer AS poll_id, NULL::text AS option, NULL::smallint AS slot, NULL::bigint AS n, NULL::bigint AS ver,
   NULL::bigint AS changed_at, pg_current_snapshot()::text AS detail
-UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, NULL FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
+UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, json_build_object('slug', r.slug, 'epoch', r.epoch)::text
+FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
 UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL_JSON}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
 UNION ALL SELECT 'counter', c.poll_id, c.option, c.slot, c.n, c.ver, ${msOf('c.changed_at')}, NULL
 FROM livetally.counters c WHERE ${isNew('c.xid')}`

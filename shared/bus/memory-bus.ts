@@ -16,8 +16,8 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
       for (const listener of listeners.get(slug) ?? []) listener(snapshot)
       return true
     },
-    async forget(slug) {
-      kept.delete(slug)
+    async forget(slug, epoch) {
+      if ((kept.get(slug)?.tally.epoch ?? 0) <= epoch) kept.delete(slug)
     },
     async heartbeat(at) {
       const remembered = sourceAt !== undefined

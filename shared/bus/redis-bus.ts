@@ -40,7 +40,14 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2], 'snapshot', AR
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1`
 
+/** Deletes what is kept of a poll that was removed in an epoch, but nothing of a later poll of the same name. */
+const FORGET = `
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if epoch and tonumber(epoch) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
+return 0`
+
 type AdmittingRedis = Redis & {
+  forget(key: string, epoch: number): Promise<number>
   admit(key: string, channel: string, epoch: number, version: number, snapshot: string): Promise<number>
 }
 
@@ -55,7 +62,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
 
   const commands = new Redis(options.url, {
     ...REDIS_OPTIONS,
-    scripts: { admit: { lua: ADMIT, numberOfKeys: 2 } },
+    scripts: { admit: { lua: ADMIT, numberOfKeys: 2 }, forget: { lua: FORGET, numberOfKeys: 1 } },
   }) as AdmittingRedis
   const subscriber = new Redis(options.url, { ...REDIS_OPTIONS, autoResubscribe: true })
   const listeners = new Map<string, Set<SnapshotListener>>()
@@ -98,8 +105,8 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       const { poll: slug, epoch, version } = snapshot.tally
       return (await commands.admit(key(slug), channelPrefix + slug, epoch, version, JSON.stringify(snapshot))) === 1
     },
-    async forget(slug) {
-      await commands.del(key(slug))
+    async forget(slug, epoch) {
+      await commands.forget(key(slug), epoch)
     },
     async heartbeat(at) {
       const before = await commands.set(sourceKey, at, 'GET')

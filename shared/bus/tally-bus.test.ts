@@ -143,8 +143,11 @@ for (const [kind, start] of Object.entries(kinds)) {
       const { bus, close } = await start()
       t.after(close)
       await bus.admit(snapshot(5))
-      await bus.forget('cats-or-dogs')
+      await bus.forget('cats-or-dogs', 0)
+      assert.equal((await bus.latest(['cats-or-dogs'])).snapshots.size, 1, 'a poll of a later epoch stays')
+      await bus.forget('cats-or-dogs', 1)
       assert.equal((await bus.latest(['cats-or-dogs'])).snapshots.size, 0)
+      await bus.forget('cats-or-dogs', 1)
       assert.equal(await bus.admit(snapshot(1)), true)
     })
 

@@ -20,8 +20,8 @@ export interface TallyBus {
   /** Keeps and publishes the snapshot if it is newer than what is kept. False when it was not. */
   admit(snapshot: Snapshot): Promise<boolean>
 
-  /** Drops a poll that is gone. Gateways notice it when they next reconcile. */
-  forget(slug: string): Promise<void>
+  /** Deletes what is kept of a poll that was removed in the epoch; a later poll of that name, whose epoch is higher, stays. */
+  forget(slug: string, epoch: number): Promise<void>
 
   /**
    * Tells the gateways that the database was read at `at` (ms since the epoch). False when the bus had forgotten the last
