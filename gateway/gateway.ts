@@ -50,6 +50,8 @@ export interface Gateway {
 
 const TICK_MS = 100
 const ANNOUNCE_MS = 1_000
+/** How long the feed may take to end what it has begun. */
+const FEED_STOP_MS = 1_000
 /** How long the closing handshakes of the last sockets may take after the spread, in ms. */
 const SOCKET_DRAIN_MARGIN_MS = 2_000
 
@@ -130,7 +132,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const looping = Promise.all([feed.run(loops.signal), tickUntil(loops.signal), announceUntil(loops.signal)])
   life.release('feed', async () => {
     loops.abort()
-    await looping
+    // a request of the feed that is not answered must not hold up the shutdown
+    await Promise.race([looping, clock.wait(FEED_STOP_MS)])
   })
 
   return {

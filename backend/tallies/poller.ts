@@ -40,7 +40,7 @@ const HEARTBEAT_MS = 1_000
 const RECORD_MS = 1_000
 /** Time between reads at least, however often `wake` is called. */
 const READ_GAP_MS = 5
-/** Snapshots offered to the bus at a time. */
+/** Snapshots offered to the bus, and polls forgotten by it, at a time. */
 const ADMIT_AT_ONCE = 100
 
 export function createPoller(options: PollerOptions): Poller {
@@ -75,7 +75,7 @@ export function createPoller(options: PollerOptions): Poller {
       const changed = await store.readChanges()
       for (const [slug, epoch] of store.takeRemoved()) {
         pending.delete(slug)
-        removed.set(slug, epoch)
+        removed.set(slug, Math.max(epoch, removed.get(slug) ?? 0))
       }
       for (const snapshot of changed) pending.set(snapshot.tally.poll, snapshot)
       lastReadAt = at
@@ -110,15 +110,18 @@ export function createPoller(options: PollerOptions): Poller {
         }
         nextHeartbeatAt = now() + HEARTBEAT_MS
       }
-      for (const [slug, epoch] of removed) {
-        // by every replica, since each may have offered the poll after another one had it forgotten
-        await bus.forget(slug, epoch)
-        removed.delete(slug)
-      }
       for (const [slug, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(slug)
       const batch = [...pending].filter(([slug]) => due(slug))
       for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
+      const gone = [...removed]
+      for (let i = 0; i < gone.length; i += ADMIT_AT_ONCE) await forget(gone.slice(i, i + ADMIT_AT_ONCE))
     })
+  }
+
+  /** Every replica does this, since each may have offered the poll after another one had it forgotten. */
+  const forget = async (batch: readonly (readonly [string, number])[]) => {
+    await Promise.all(batch.map(async ([slug, epoch]) => await bus.forget(slug, epoch)))
+    for (const [slug, epoch] of batch) if (removed.get(slug) === epoch) removed.delete(slug)
   }
 
   /** When the next read or publication is due, if `wake` is not called before. */

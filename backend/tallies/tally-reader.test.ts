@@ -140,6 +140,11 @@ onEachDatabase('the tally store', (use, kind) => {
       await createPoll({ slug })
       const [again] = await store.readChanges()
       assert.deepEqual([again?.tally.epoch, again?.tally.total], [3, 0])
+      await polls.remove(slug)
+      await withStore(database, async (fresh) => {
+        await fresh.readChanges()
+        assert.equal(fresh.takeRemoved().get(slug), 3, 'of a name that was removed twice, the later epoch')
+      })
     })
   })
 

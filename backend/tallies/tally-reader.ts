@@ -85,7 +85,8 @@ export function createTallyReader(database: Database): TallyReader {
         case 'removed': {
           polls.delete(row.poll_id)
           const { slug, epoch }: { slug: string; epoch: number } = JSON.parse(row.detail)
-          removed.set(slug, epoch)
+          // a name may have been removed several times
+          removed.set(slug, Math.max(epoch, removed.get(slug) ?? 0))
           break
         }
         case 'poll': {

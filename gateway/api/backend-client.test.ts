@@ -147,3 +147,34 @@ test('tells every vote of a bundle why it failed, and takes an answer that makes
     await assert.rejects(createBackendClient({ backendUrls: [url], log: silent }).castVotes(votes('one', 'two')), nonsense)
   }
 })
+
+test('asks again for an answer that was cut off by a backend that is shutting down', async (t) => {
+  for (const head of ['content-length: 100\r\n', 'transfer-encoding: chunked\r\n']) {
+    let requests = 0
+    const { url } = await backend(t, (request, response) => {
+      requests += 1
+      if (requests > 1) return response.end('whole')
+      return request.socket.end(`HTTP/1.1 200 OK\r\nconnection: close\r\n${head}\r\n5\r\nhello`)
+    })
+    const answer = await createBackendClient({ backendUrls: [url], log: silent }).fetch(put())
+    // an answer of unknown length is passed on as it comes, so that one is not asked for again
+    if (head.startsWith('content')) assert.deepEqual([await answer.text(), requests], ['whole', 2])
+    else await assert.rejects(answer.text())
+  }
+})
+
+test('passes on a header that is given twice, and takes the address of a backend without its path', async (t) => {
+  const { url } = await backend(t, (_request, response) => {
+    response.writeHead(
+      200,
+      [
+        ['vary', 'a'],
+        ['vary', 'b'],
+        ['set-cookie', 'x=1'],
+      ].flat(),
+    )
+    response.end('here')
+  })
+  const answer = await createBackendClient({ backendUrls: [`${url}/base`], log: silent }).fetch(get('/'))
+  assert.deepEqual([answer.headers.get('vary'), answer.headers.getSetCookie(), await answer.text()], ['a, b', ['x=1'], 'here'])
+})

@@ -32,12 +32,14 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 /** Failures before anything was sent. */
 const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
 /** Failures of a connection that may have carried the whole request. */
-const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'HPE_INVALID_EOF_STATE'])
 const TIMED_OUT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 
 export function createBackendClient({ backendUrls, log, ...options }: BackendClientOptions): Api {
   const { timeoutMs = 10_000, patienceMs = 8_000 } = options
   const settings = {
+    // backends speak HTTP/1.1, over TLS too
+    allowH2: false,
     connections: MAX_CONNECTIONS,
     connect: { timeout: CONNECT_MS },
     keepAliveTimeout: IDLE_MS,
@@ -45,7 +47,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   }
-  const backends = backendUrls.map((url) => new Pool(url, settings))
+  const backends = backendUrls.map((url) => new Pool(new URL(url).origin, settings))
   let turn = 0
 
   /** Sends once and reads the answer; after a failure the next try goes to the next backend. */
@@ -115,7 +117,7 @@ async function responseOf({ statusCode: status, headers, body }: Dispatcher.Resp
     return new Response(null, { status, headers: passedOn })
   }
   const length = Number(headers['content-length'] ?? Number.NaN)
-  if (length <= MAX_COLLECTED_BYTES) return new Response(await body.arrayBuffer(), { status, headers: passedOn })
+  if (length <= MAX_COLLECTED_BYTES) return new Response(await body.bytes(), { status, headers: passedOn })
   return new Response(ReadableStream.from(body), { status, headers: passedOn })
 }
 

@@ -25,8 +25,10 @@ export function endToEndHeaders(
   const named = namedByConnection(received['connection'])
   const endToEnd: Record<string, string> = {}
   for (const name in received) {
-    const value = received[name]
-    if (typeof value !== 'string' || name === 'set-cookie') continue
+    const field = received[name]
+    if (field === undefined || name === 'set-cookie') continue
+    // a field given several times is one list (RFC 9110 §5.3)
+    const value = typeof field === 'string' ? field : field.join(', ')
     if (!HOP_BY_HOP.has(name) && !but.has(name) && named?.has(name) !== true) endToEnd[name] = value
   }
   return endToEnd
