@@ -1,7 +1,6 @@
 /** The ballot box: votes that arrive while a transaction is in flight share the next one, and are answered after its commit. */
 import type { Log } from '../../shared/telemetry/log.ts'
-import { type BatchWriter, createBatchWriter } from './batch-writer.ts'
-import { type Vote, createBallotQueue } from './ballot-queue.ts'
+import { type BatchWriter, type Vote, createBatchWriter } from './batch-writer.ts'
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 
@@ -130,4 +129,51 @@ const BALLOT_OF = {
   name: 'ballot of',
   text: `SELECT b.option, b.cast_at FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id
 WHERE p.slug = $1 AND b.voter_id = $2`,
+}
+
+interface BallotQueue {
+  add(vote: Vote): void
+  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. */
+  take(max: number): Vote[]
+  release(batch: readonly Vote[]): void
+  readonly waiting: number
+  /** How many votes wait or are in flight. */
+  readonly size: number
+}
+
+/** While a vote of a voter is in a transaction, the voter's next vote waits, so that they keep their order. */
+function createBallotQueue(): BallotQueue {
+  let waiting: Vote[] = []
+  let inFlight = 0
+  const voters = new Set<string>()
+
+  return {
+    add: (vote) => {
+      waiting.push(vote)
+    },
+    take: (max) => {
+      const batch: Vote[] = []
+      const held: Vote[] = []
+      let looked = 0
+      while (looked < waiting.length && batch.length < max) {
+        const vote = waiting[looked++] as Vote
+        if (voters.has(vote.voter)) held.push(vote)
+        else batch.push(vote)
+      }
+      waiting = held.concat(waiting.slice(looked))
+      for (const { voter } of batch) voters.add(voter)
+      inFlight += batch.length
+      return batch
+    },
+    release: (batch) => {
+      for (const { voter } of batch) voters.delete(voter)
+      inFlight -= batch.length
+    },
+    get waiting() {
+      return waiting.length
+    },
+    get size() {
+      return waiting.length + inFlight
+    },
+  }
 }

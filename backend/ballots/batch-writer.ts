@@ -2,10 +2,19 @@
 import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { BATCH_SETTINGS, castBatch } from './cast-batch.ts'
-import type { Vote } from './ballot-queue.ts'
 import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
 import { isConnectionFault, isDataFault, isTransient } from '../database/errors.ts'
 import type { Database, Session } from '../database/database.ts'
+
+/** A vote, and how to tell its voter. */
+export interface Vote {
+  readonly slug: string
+  /** In lower case. */
+  readonly voter: string
+  readonly option: string
+  resolve(outcome: CastOutcome): void
+  reject(error: Error): void
+}
 
 export interface BatchWriter {
   /** Commits the votes, in one transaction unless the data of one makes it fail. Never rejects. */
