@@ -19,7 +19,6 @@ test('nobody sees three gateways being replaced behind a balancer', { timeout: 4
     clients,
     plain: Math.round(clients / 10),
     rate: 6,
-    deadlineMs: Math.round(15_000 * slowness),
     // as a gateway has it when nobody says otherwise
     spreadMs: 10_000,
     onProgress: (line) => t.diagnostic(line),
@@ -38,8 +37,7 @@ test('nobody sees three gateways being replaced behind a balancer', { timeout: 4
   assert.equal(verdict.backwards, 0, 'no client ever went backwards')
   assert.deepEqual(Object.keys(verdict.plainCloseCodes), ['1012'], 'plain sockets were told to come back')
   assert.ok(
-    // a machine that stands still for a moment lets more than one part of the spread through at once
-    verdict.largestHerd <= 0.15 * Math.min(slowness, 4),
+    verdict.largestHerd <= 0.15,
     `${(verdict.largestHerd * 100).toFixed(1)} % of a gateway's sockets arrived at one within 250 ms`,
   )
   assert.deepEqual(

@@ -15,7 +15,7 @@ import type { Metrics } from '../shared/telemetry/metrics.ts'
 import type { Api } from './api/api.ts'
 import { createListener } from './handshake/listener.ts'
 import { createApp } from './http/app.ts'
-import { createAdmission } from './access/connection-limits.ts'
+import { createConnectionLimits } from './access/connection-limits.ts'
 import { bundleVotes } from './api/vote-bundler.ts'
 import { createPeerReader } from './access/client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
@@ -79,7 +79,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const upgrade = createUpgrade({
     hub,
     feed,
-    admission: createAdmission({
+    admission: createConnectionLimits({
       maxSockets: edge.maxSockets,
       maxPerAddress: edge.maxSocketsPerAddress,
       handshakesPerSecond: edge.handshakesPerSecond,

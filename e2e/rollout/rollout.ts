@@ -19,8 +19,6 @@ export interface RolloutOptions {
   readonly spreadMs?: number
   /** TALLIES_PER_SECOND of the backend. */
   readonly rate?: number
-  /** DRAIN_DEADLINE_MS of the gateways. */
-  readonly deadlineMs?: number
   /** Called with a line whenever there is something to tell. */
   readonly onProgress?: (line: string) => void
 }
@@ -30,11 +28,12 @@ const WRITE_EVERY_MS = 20
 const READ_EVERY_MS = 100
 /** HAProxy asks `/ready` every second: a slot that has just become ready takes part after that. */
 const CHECK_MS = 1_000
+const DEADLINE_MS = 15_000
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 export async function runRollout(options: RolloutOptions): Promise<RolloutRecord> {
-  const { noticeMs = 2_500, spreadMs = 6_000, rate = 20, deadlineMs = 15_000, onProgress = () => {} } = options
+  const { noticeMs = 2_500, spreadMs = 6_000, rate = 20, onProgress = () => {} } = options
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(
     await startCluster({
@@ -42,7 +41,7 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
       env: {
         DRAIN_NOTICE_MS: String(noticeMs),
         DRAIN_SPREAD_MS: String(spreadMs),
-        DRAIN_DEADLINE_MS: String(deadlineMs),
+        DRAIN_DEADLINE_MS: String(DEADLINE_MS),
         TALLIES_PER_SECOND: String(rate),
       },
     }),
@@ -93,7 +92,7 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
   return {
     startedAt,
     endedAt,
-    deadlineMs,
+    deadlineMs: DEADLINE_MS,
     clients,
     samples: crowd.samples,
     replacements,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createAdmission } from './connection-limits.ts'
+import { createConnectionLimits } from './connection-limits.ts'
 
 function setup(options: { maxSockets?: number; maxPerAddress?: number; handshakesPerSecond?: number }) {
   let at = 0
-  const admission = createAdmission({
+  const admission = createConnectionLimits({
     maxSockets: 1_000,
     maxPerAddress: 1_000,
     handshakesPerSecond: 1_000,

@@ -1,6 +1,6 @@
 /** Limits the open sockets, in all and per address, and the rate of handshakes, so that a crowd cannot block the event loop. */
 
-export interface AdmissionOptions {
+export interface ConnectionLimitsOptions {
   /** The most sockets that may be open in this process. */
   readonly maxSockets: number
   /** The most sockets that may be open from one address. Everyone in a hall may share one. */
@@ -17,7 +17,7 @@ export interface AdmissionOptions {
  */
 export type Verdict = 'admitted' | 'full' | 'crowded' | 'busy'
 
-export interface Admission {
+export interface ConnectionLimits {
   /** Decides on a socket, and counts it if it is admitted. The caller then calls `leave` when the socket has closed. */
   enter(address: string): Verdict
   leave(address: string): void
@@ -25,7 +25,12 @@ export interface Admission {
 
 const BURST_S = 4
 
-export function createAdmission({ maxSockets, maxPerAddress, handshakesPerSecond, now }: AdmissionOptions): Admission {
+export function createConnectionLimits({
+  maxSockets,
+  maxPerAddress,
+  handshakesPerSecond,
+  now,
+}: ConnectionLimitsOptions): ConnectionLimits {
   const byAddress = new Map<string, number>()
   const burst = handshakesPerSecond * BURST_S
   let sockets = 0

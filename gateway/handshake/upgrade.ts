@@ -5,7 +5,7 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
 import { PollSlug, SUBPROTOCOL } from '../../shared/protocol/frames.ts'
 import { problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
-import type { Admission } from '../access/connection-limits.ts'
+import type { ConnectionLimits } from '../access/connection-limits.ts'
 import { Connection, type ConnectionHost } from '../fanout/connection.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { TallyFeed } from '../fanout/tally-feed.ts'
@@ -13,7 +13,7 @@ import type { TallyFeed } from '../fanout/tally-feed.ts'
 export interface UpgradeOptions {
   readonly hub: Hub
   readonly feed: TallyFeed
-  readonly admission: Admission
+  readonly admission: ConnectionLimits
   /** Where the request comes from, and whether its page may open sockets here. */
   readonly inspect: (request: IncomingMessage) => { readonly address: string; readonly isOriginAllowed: boolean }
   readonly now: () => number

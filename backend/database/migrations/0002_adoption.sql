@@ -19,7 +19,7 @@ END $$;
 
 -- Counts a table for a poll from now on, and what is in it already; returns how far the counters were off. May be called again: it
 -- puts back triggers that were lost and corrects what was missed meanwhile. The caller holds the table against other writers.
--- A value too long to be an option is cut, so that no value can make another program's statement fail on the index of the counters.
+-- A value too long to be an option is cut, so that no value can make another program's statement fail on our index.
 CREATE OR REPLACE FUNCTION livetally.adopt(target regclass, option_column text, poll integer) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   choice text := format('left((%I)::text, 200)', option_column);
