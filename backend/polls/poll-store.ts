@@ -1,6 +1,6 @@
 /** Reads and changes the definitions of polls. Counts come from the tally reader. */
 import type { PollOption, PollState } from '../../shared/protocol/frames.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Queryable } from '../database/database.ts'
 import { asc, eq, sql } from '../database/drizzle.ts'
 import { ballots, polls } from '../database/schema.ts'
 import type { Policy, Poll, Visibility } from './poll.ts'
@@ -42,8 +42,11 @@ export interface PollStore {
   reset(slug: string): Promise<EditOutcome>
   /** Removes the poll with its ballots. False when there was none. */
   remove(slug: string): Promise<boolean>
-  /** Opens and closes the polls that are due by the database's clock. Any replica may call it, at any time. */
-  advance(): Promise<void>
+  /**
+   * Opens and closes the polls that are due by the database's clock, over the given connection, or the pool. Any replica may call it,
+   * at any time.
+   */
+  advance(connection?: Queryable): Promise<void>
 }
 
 export function createPollStore(database: Database): PollStore {
@@ -82,8 +85,8 @@ export function createPollStore(database: Database): PollStore {
         return { kind: 'edited', poll }
       }),
     remove: async (slug) => (await orm.delete(polls).where(eq(polls.slug, slug)).returning({ id: polls.id })).length > 0,
-    advance: async () => {
-      await database.query(ADVANCE)
+    advance: async (connection = database) => {
+      await connection.query(ADVANCE)
     },
   }
 }
