@@ -20,7 +20,7 @@ const MAX_AGE_S = 400 * 24 * 3_600 // what browsers cap it at (RFC 6265bis §5.5
 const SIGNATURE_BYTES = 32 // of SHA-256
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-export function createVoterCookie(options: { readonly secret: string; readonly now: () => number }): VoterCookie {
+export function createVoterCookie(options: { readonly secret: string; readonly date: () => number }): VoterCookie {
   // Signed in the format of Hono's signed cookies, but synchronously: Hono would use the thread pool twice for each vote.
   // The digest is taken as text, since a buffer from OpenSSL lies outside the heap and takes longer to allocate.
   const signatureOf = (voter: string) =>
@@ -36,7 +36,7 @@ export function createVoterCookie(options: { readonly secret: string; readonly n
       return isGood && timingSafeEqual(given, signatureOf(voter)) ? { kind: 'known', voter } : { kind: 'forged' }
     },
     issue(isSecure) {
-      const voter = uuidV7(options.now())
+      const voter = uuidV7(options.date())
       return serialize(nameFor(isSecure), `${voter}.${signatureOf(voter).toString('base64')}`, {
         path: '/',
         httpOnly: true,

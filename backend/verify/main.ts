@@ -1,5 +1,6 @@
 /** `npm run verify`: counts the ballots again and says whether counters and screens agree with them. */
 import { parseArgs } from 'node:util'
+import { systemClock } from '../../shared/lifecycle/clock.ts'
 import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
 import { text, url } from '../../shared/config/env.ts'
 import { loadVariables } from '../../shared/config/load.ts'
@@ -42,7 +43,7 @@ try {
   const bus =
     env.REDIS_URL === undefined
       ? undefined
-      : await connectRedisBus({ url: env.REDIS_URL, namespace: env.REDIS_NAMESPACE, log, now: Date.now })
+      : await connectRedisBus({ url: env.REDIS_URL, namespace: env.REDIS_NAMESPACE, log, now: systemClock.now })
   const onProgress = (what: string) => (doing = what)
   const scope = {
     database,

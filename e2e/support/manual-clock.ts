@@ -2,12 +2,15 @@
 import type { Clock } from '../../shared/lifecycle/clock.ts'
 
 export interface ManualClock extends Clock {
+  /** Steps the wall clock, and nothing else, by so many milliseconds. */
+  stepDate(ms: number): void
   /** Moves time on and resolves every wait whose time has come, in order. */
   advance(ms: number): Promise<void>
 }
 
 export function createManualClock(startMs = 0): ManualClock {
   let nowMs = startMs
+  let dateAheadMs = 0
   let waits: { readonly dueMs: number; readonly wake: () => void }[] = []
 
   /** Lets all work run that waits for promises which are already settled. */
@@ -15,6 +18,10 @@ export function createManualClock(startMs = 0): ManualClock {
 
   return {
     now: () => nowMs,
+    date: () => nowMs + dateAheadMs,
+    stepDate(ms) {
+      dateAheadMs += ms
+    },
     wait(ms, signal) {
       if (signal?.aborted) return Promise.resolve()
       return new Promise<void>((resolve) => {

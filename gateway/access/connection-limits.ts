@@ -7,7 +7,7 @@ export interface ConnectionLimitsOptions {
   readonly maxPerAddress: number
   /** Handshakes a second in the long run; a burst may have those of four seconds. */
   readonly handshakesPerSecond: number
-  /** Milliseconds since the epoch. */
+  /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
@@ -42,7 +42,7 @@ export function createConnectionLimits({
       const fromThere = byAddress.get(address) ?? 0
       if (fromThere >= maxPerAddress) return 'crowded'
       const at = now()
-      tokens = Math.min(burst, tokens + (Math.max(0, at - filledAt) / 1_000) * handshakesPerSecond)
+      tokens = Math.min(burst, tokens + ((at - filledAt) / 1_000) * handshakesPerSecond)
       filledAt = at
       if (tokens < 1) return 'busy'
       tokens -= 1

@@ -40,13 +40,13 @@ export async function simulate(options: SimulationOptions): Promise<void> {
   const { ballotBox, slug, clock, random, signal } = options
   const definition = await options.polls.get(slug)
   const ids = definition?.options.map((option) => option.id) ?? []
-  const crowd = Array.from({ length: options.voters }, () => uuidV7(clock.now()))
+  const crowd = Array.from({ length: options.voters }, () => uuidV7(clock.date()))
   // the voters' preference drifts, so that the bars move
   for (let vote = 0; !signal.aborted; vote += 1) {
     const voter = crowd[vote < crowd.length ? vote : Math.floor(random() * crowd.length)] ?? ''
     const mood = (Math.sin(clock.now() / 20_000) + 1) / 2
     const option = ids[Math.min(ids.length - 1, Math.floor(((random() + mood) / 2) * ids.length))] ?? ''
-    await ballotBox.cast({ slug, voter, option })
+    await ballotBox.cast({ slug, voter, option, order: vote + 1 })
     await clock.wait((1_000 / VOTES_PER_SECOND) * 2 * random(), signal)
   }
 }

@@ -3,6 +3,7 @@ import type { Snapshot } from '../protocol/frames.ts'
 import { isNewer } from '../protocol/order.ts'
 import { PRESENCE_MS, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
+/** `now` is in monotonic milliseconds. */
 export function createMemoryBus(options: { readonly now: () => number }): TallyBus {
   const kept = new Map<string, Snapshot>()
   const listeners = new Map<string, Set<SnapshotListener>>()
@@ -23,6 +24,9 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
       const remembered = sourceAt !== undefined
       sourceAt = at
       return remembered
+    },
+    async keep(slugs) {
+      return new Map(slugs.flatMap((slug) => (kept.has(slug) ? [[slug, kept.get(slug)!.tally] as const] : [])))
     },
     async latest(slugs) {
       const snapshots = new Map<string, Snapshot>()

@@ -2,12 +2,15 @@
  * The bus between replicas, in Redis: for each poll a hash that keeps its newest snapshot and a pub/sub channel for new ones.
  *
  * It has two connections, since a subscribed one takes no other commands. Neither queues commands while it is down: the next
- * tally supersedes one that could not be admitted, and receivers would drop the old ones.
+ * tally supersedes one that could not be admitted, and receivers would drop the old ones. Every command ends within `ANSWER_MS`, with
+ * an answer or an error.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Log } from '../telemetry/log.ts'
+import { within } from '../lifecycle/within.ts'
 import { Snapshot } from '../protocol/frames.ts'
-import { REDIS_OPTIONS } from './redis-options.ts'
+import type { Versioned } from '../protocol/order.ts'
+import { BoundedRedis, REDIS_OPTIONS } from './redis-options.ts'
 import { PRESENCE_MS, type BusHealth, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
@@ -15,6 +18,7 @@ export interface RedisBusOptions {
   /** Prefix of every key and channel, so that several instances can share one Redis. */
   readonly namespace: string
   readonly log: Log
+  /** Monotonic milliseconds. */
   readonly now: () => number
   /** Called for each message on a channel that is not a snapshot. */
   readonly onGarbage?: () => void
@@ -22,6 +26,10 @@ export interface RedisBusOptions {
 
 /** How often the bus pings on both connections, in ms: more often than a silent connection is closed (`REDIS_OPTIONS`). */
 const PING_INTERVAL_MS = 2_000
+/** How long closing waits for Redis to take leave, in ms. */
+const CLOSE_MS = 500
+/** How long Redis keeps a snapshot that no backend knows any more, in ms: far longer than all backends may be away at once. */
+const KEPT_MS = 24 * 3_600_000
 /** A longer message counts as garbage. */
 const MAX_MESSAGE_CHARS = 65_536
 
@@ -37,6 +45,7 @@ if kept[1] then
   if epoch < keptEpoch or (epoch == keptEpoch and version <= keptVersion) then return 0 end
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2], 'snapshot', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1`
 
@@ -48,7 +57,7 @@ return 0`
 
 type AdmittingRedis = Redis & {
   forget(key: string, epoch: number): Promise<number>
-  admit(key: string, channel: string, epoch: number, version: number, snapshot: string): Promise<number>
+  admit(key: string, channel: string, epoch: number, version: number, snapshot: string, keptMs: number): Promise<number>
 }
 
 /** Connects both connections. Rejects when Redis does not answer; the caller retries. */
@@ -60,11 +69,11 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const presencesKey = `${namespace}:gateways`
   const presenceKey = (id: string) => `${namespace}:gateway:${id}`
 
-  const commands = new Redis(options.url, {
+  const commands = new BoundedRedis(options.url, {
     ...REDIS_OPTIONS,
     scripts: { admit: { lua: ADMIT, numberOfKeys: 2 }, forget: { lua: FORGET, numberOfKeys: 1 } },
   }) as AdmittingRedis
-  const subscriber = new Redis(options.url, { ...REDIS_OPTIONS, autoResubscribe: true })
+  const subscriber = new BoundedRedis(options.url, REDIS_OPTIONS)
   const listeners = new Map<string, Set<SnapshotListener>>()
   let health: BusHealth = { ok: false, at: 0, error: 'not connected yet' }
 
@@ -79,6 +88,12 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   for (const redis of [commands, subscriber]) redis.on('error', lost)
   commands.on('close', () => lost(new Error('the connection was closed')))
   subscriber.on('close', () => lost(new Error('the subscribed connection was closed')))
+
+  /** After a reconnect. If it fails, the connection is opened anew, so that it is tried again. */
+  const subscribeAgain = async () => {
+    const channels = [...listeners.keys()].map((slug) => channelPrefix + slug)
+    if (channels.length > 0) await subscriber.subscribe(...channels).catch(() => subscriber.disconnect(true))
+  }
 
   subscriber.on('message', (channel: string, message: string) => {
     const known = listeners.get(channel.slice(channelPrefix.length))
@@ -95,6 +110,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
     subscriber.disconnect()
     throw new Error('Redis does not answer', { cause: error })
   }
+  subscriber.on('ready', () => void subscribeAgain())
   answered()
   const ping = setInterval(() => {
     Promise.all([commands.ping(), subscriber.ping()]).then(answered, lost)
@@ -103,7 +119,8 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   return {
     async admit(snapshot) {
       const { poll: slug, epoch, version } = snapshot.tally
-      return (await commands.admit(key(slug), channelPrefix + slug, epoch, version, JSON.stringify(snapshot))) === 1
+      const admitted = await commands.admit(key(slug), channelPrefix + slug, epoch, version, JSON.stringify(snapshot), KEPT_MS)
+      return admitted === 1
     },
     async forget(slug, epoch) {
       await commands.forget(key(slug), epoch)
@@ -111,6 +128,19 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
     async heartbeat(at) {
       const before = await commands.set(sourceKey, at, 'GET')
       return before !== null
+    },
+    async keep(slugs) {
+      const pipeline = commands.pipeline()
+      for (const slug of slugs) pipeline.hmget(key(slug), 'epoch', 'version').pexpire(key(slug), KEPT_MS)
+      const replies = (await pipeline.exec()) ?? []
+      const places = new Map<string, Versioned>()
+      for (const [index, slug] of slugs.entries()) {
+        const [error, fields] = replies[2 * index] ?? []
+        if (error) throw error
+        const [epoch, version] = fields as (string | null)[]
+        if (epoch && version) places.set(slug, { epoch: Number(epoch), version: Number(version) })
+      }
+      return places
     },
     async latest(slugs) {
       const pipeline = commands.pipeline().get(sourceKey)
@@ -163,7 +193,8 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
     async close() {
       clearInterval(ping)
       for (const redis of [commands, subscriber]) redis.removeAllListeners('close')
-      await Promise.allSettled([commands, subscriber].filter(({ status }) => status === 'ready').map((redis) => redis.quit()))
+      const quits = [commands, subscriber].filter(({ status }) => status === 'ready').map((redis) => redis.quit())
+      await within(CLOSE_MS, 'Redis did not take leave', Promise.allSettled(quits)).catch(() => {})
       commands.disconnect()
       subscriber.disconnect()
     },

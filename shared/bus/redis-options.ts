@@ -1,17 +1,48 @@
-/** The options of every connection to Redis, those of the bus and others. */
+/** The connections to Redis, those of the bus and others: their options and their bounds. */
+import { Redis } from 'ioredis'
 
 /** A connection on which nothing arrives for so long, in ms, is closed and opened again. */
 const SOCKET_TIMEOUT_MS = 3_000
 /** No two tries to reconnect are further apart than this, in ms. */
-const MAX_RECONNECT_MS = 1_000
+const MAX_RECONNECT_MS = 500
 
-/** ioredis queues no command while a connection is down and sends none twice: each caller decides what a failure means. */
+/** Every command has an answer or an error within this time, in ms. */
+export const ANSWER_MS = 2_000
+
+/**
+ * ioredis queues no command while a connection is down and sends none twice: each caller decides what a failure means.
+ *
+ * - `maxRetriesPerRequest` is 0 since ioredis otherwise keeps a command that was under way when its connection closed, and drops it
+ *   without a word if the first reconnect succeeds: its promise would never settle.
+ * - `autoResubscribe` is off since ioredis does it with a promise that nobody hears, so that a failure would end the process.
+ */
 export const REDIS_OPTIONS = {
   lazyConnect: true,
   connectTimeout: 2_000,
   socketTimeout: SOCKET_TIMEOUT_MS,
+  commandTimeout: ANSWER_MS,
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 1,
+  autoResubscribe: false,
+  maxRetriesPerRequest: 0,
   retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 50 * times),
 }
+
+/**
+ * A connection on which every command settles: with its answer, or with an error within `ANSWER_MS`. It is opened anew after an answer
+ * that did not come in time, since Redis answers in order: if only that answer was lost, each later one would be taken for the
+ * answer to the command before it.
+ */
+export class BoundedRedis extends Redis {
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>) {
+    const { stream: connection } = this
+    // the caller hears the error too, from the same promise
+    command.promise.catch((error: unknown) => {
+      if (error instanceof Error && error.message === TIMED_OUT) connection?.destroy()
+    })
+    return super.sendCommand(command, stream)
+  }
+}
+
+/** What ioredis says when `commandTimeout` has passed; it has no class or code for it. */
+const TIMED_OUT = 'Command timed out'

@@ -1,5 +1,6 @@
 /** What the backend replicas and the gateways share: the newest snapshot of every poll, and a message for each new one. */
 import type { Snapshot } from '../protocol/frames.ts'
+import type { Versioned } from '../protocol/order.ts'
 
 /** Called with each snapshot of a poll that the bus admitted, in no particular order: receivers drop what is not newer. */
 export type SnapshotListener = (snapshot: Snapshot) => void
@@ -8,13 +9,14 @@ export type SnapshotListener = (snapshot: Snapshot) => void
 export interface Kept {
   /** The newest snapshot of each poll asked for; a poll the bus does not know is absent. */
   readonly snapshots: ReadonlyMap<string, Snapshot>
-  /** When a backend last read the database (ms since the epoch), or undefined if the bus has forgotten. */
+  /** When a backend last read the database, by that backend's wall clock (ms since the epoch); undefined if the bus has forgotten. */
   readonly sourceAt: number | undefined
 }
 
 /**
  * The bus is a cache; the truth is in the database. Every message carries the full state of a poll (docs/adr/0002), and the bus
- * keeps the last one. If it loses everything, the next heartbeat tells the backends to fill it again.
+ * keeps the last one. If it loses what it kept or comes back older, the backends offer it again. Every promise settles within a few
+ * seconds, whatever became of the other end.
  */
 export interface TallyBus {
   /** Keeps and publishes the snapshot if it is newer than what is kept. False when it was not. */
@@ -25,9 +27,12 @@ export interface TallyBus {
 
   /**
    * Tells the gateways that the database was read at `at` (ms since the epoch). False when the bus had forgotten the last
-   * heartbeat: the caller then admits every poll's snapshot again.
+   * heartbeat: the caller then compares what the bus keeps with what it knows.
    */
   heartbeat(at: number): Promise<boolean>
+
+  /** Makes the bus keep what it keeps of these polls, and resolves to the place of each; a poll the bus does not know is absent. */
+  keep(slugs: readonly string[]): Promise<ReadonlyMap<string, Versioned>>
 
   /** What is kept of the polls asked for. */
   latest(slugs: readonly string[]): Promise<Kept>
@@ -64,7 +69,7 @@ export interface Presence {
 
 export interface BusHealth {
   readonly ok: boolean
-  /** When the bus last answered, ms since the epoch. */
+  /** When the bus last answered, in monotonic ms. */
   readonly at: number
   readonly error?: string
 }

@@ -5,7 +5,7 @@ import type { Phase } from './phase.ts'
 /** What a service knows about one of its dependencies, as last seen. */
 export interface CheckResult {
   readonly ok: boolean
-  /** When it was last seen to work, ms since the epoch; undefined if never. */
+  /** When it was last seen to work, in monotonic ms; undefined if never. */
   readonly at?: number | undefined
   readonly error?: string
 }
@@ -82,7 +82,7 @@ export function createProbes(options: ProbeOptions): Probes {
           {
             ok: result.ok,
             critical: check.critical,
-            ageMs: result.at === undefined ? null : Math.max(0, now() - result.at),
+            ageMs: result.at === undefined ? null : Math.round(now() - result.at),
             ...(result.error === undefined ? {} : { error: result.error }),
           },
         ]),

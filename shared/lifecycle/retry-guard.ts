@@ -6,7 +6,7 @@ export interface RetryGuard {
   guard(work: () => Promise<void>): Promise<void>
   /** The failure of the last try, if it failed. */
   readonly error: string | undefined
-  /** When the next try is due, in ms since the epoch. */
+  /** When the next try is due, in monotonic ms. */
   readonly retryAt: number
 }
 

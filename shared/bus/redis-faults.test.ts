@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'node:test'
+import { Redis } from 'ioredis'
+import { openFaultyLink } from '../../e2e/support/faulty-link.ts'
+import { startRedis } from '../../e2e/support/redis-service.ts'
+import type { Snapshot } from '../protocol/frames.ts'
+import type { Log } from '../telemetry/log.ts'
+import { connectRedisBus } from './redis-bus.ts'
+import type { TallyBus } from './tally-bus.ts'
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+/** Every promise of the bus settles within this, ms: its own bound of 2 s, and what a loaded machine adds. */
+const SETTLES_MS = 5_000
+
+let version = 0
+function nextSnapshot(): Snapshot {
+  version += 1
+  return {
+    poll: {
+      type: 'poll',
+      poll: 'cats-or-dogs',
+      question: 'Cats or dogs?',
+      options: [],
+      state: 'open',
+      resultsVisible: true,
+      opensAt: null,
+      closesAt: null,
+    },
+    tally: { type: 'tally', poll: 'cats-or-dogs', epoch: 1, version, total: version, at: '2026-01-01T00:00:00.000Z' },
+  }
+}
+
+/** Every call of the bus that another machine answers. */
+const CALLS: Record<string, (bus: TallyBus) => Promise<unknown>> = {
+  admit: (bus) => bus.admit(nextSnapshot()),
+  forget: (bus) => bus.forget('tea-or-coffee', 1),
+  heartbeat: (bus) => bus.heartbeat(1),
+  keep: (bus) => bus.keep(['cats-or-dogs']),
+  latest: (bus) => bus.latest(['cats-or-dogs']),
+  subscribe: (bus) => bus.subscribe(`poll-${(version += 1)}`, () => {}),
+  announce: (bus) => bus.announce({ id: 'a', phase: 'ready', sockets: 0 }),
+  present: (bus) => bus.present(),
+}
+
+async function open(port: number) {
+  return await connectRedisBus({
+    url: `redis://127.0.0.1:${port}`,
+    namespace: 'faults',
+    log: silent,
+    now: () => performance.now(),
+  })
+}
+
+/** Resolves when the promise settles either way; rejects when it has not within `SETTLES_MS`. */
+async function settles(what: string, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController()
+  const late = delay(SETTLES_MS, 'late', { signal: timer.signal })
+  late.catch(() => {})
+  const first = await Promise.race([
+    work.then(
+      () => 'settled',
+      () => 'settled',
+    ),
+    late,
+  ])
+  timer.abort()
+  assert.equal(first, 'settled', `${what} did not settle`)
+}
+
+/** Calls until it works, as the poller does. */
+async function untilItWorks(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now()
+  for (;;) {
+    try {
+      await work()
+      return performance.now() - startedAt
+    } catch {
+      assert.ok(performance.now() - startedAt < SETTLES_MS, 'it works again')
+      await delay(20)
+    }
+  }
+}
+
+test('a lost reply ends in an error, whichever call it was for, and the next call works', { timeout: 120_000 }, async () => {
+  await using redis = await startRedis()
+  for (const [name, call] of Object.entries(CALLS)) {
+    await using link = await openFaultyLink(redis.port)
+    const bus = await open(link.port)
+    link.loseReply()
+    await settles(name, call(bus))
+    await settles(
+      `${name} again`,
+      untilItWorks(() => call(bus)),
+    )
+    await bus.close()
+  }
+})
+
+test(
+  'a Redis that hangs leaves no call without an end, and the bus works when it answers again',
+  { timeout: 60_000 },
+  async () => {
+    await using redis = await startRedis()
+    const bus = await open(redis.port)
+    const heard = Promise.withResolvers<void>()
+    await bus.subscribe('cats-or-dogs', () => heard.resolve())
+    await redis.pause()
+    const calls = Object.entries(CALLS).map(([name, call]) => settles(name, call(bus)))
+    await Promise.all(calls)
+    await delay(3_000) // long enough for the silent connections to be closed
+    await redis.resume()
+    await untilItWorks(() => bus.admit(nextSnapshot()))
+    await settles('the subscription', heardAgain(bus, heard.promise))
+    await bus.close()
+  },
+)
+
+test('a hundred kills of its connections leave the bus working', { timeout: 60_000 }, async () => {
+  await using redis = await startRedis()
+  const bus = await open(redis.port)
+  const heard = Promise.withResolvers<void>()
+  await bus.subscribe('cats-or-dogs', () => heard.resolve())
+  const admin = new Redis(redis.url)
+  let killing = true
+  const calling = (async () => {
+    while (killing) {
+      await settles('heartbeat', bus.heartbeat(1))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })()
+  for (let kills = 0; kills < 100; kills += 1) {
+    await admin.call('CLIENT', 'KILL', 'TYPE', kills % 2 === 0 ? 'normal' : 'pubsub', 'SKIPME', 'yes')
+    await delay(Math.random() * 40)
+  }
+  killing = false
+  await calling
+  await settles('the subscription', heardAgain(bus, heard.promise))
+  await bus.close()
+  admin.disconnect()
+})
+
+test('closing takes no longer than a moment when Redis does not answer', async () => {
+  await using redis = await startRedis()
+  const bus = await open(redis.port)
+  await redis.pause()
+  const startedAt = performance.now()
+  await bus.close()
+  await redis.resume()
+  assert.ok(performance.now() - startedAt < 1_500, `${performance.now() - startedAt} ms`)
+})
+
+/** Admits snapshot after snapshot until the subscription hears one. */
+async function heardAgain(bus: TallyBus, heard: Promise<void>): Promise<void> {
+  let done = false
+  void heard.then(() => (done = true))
+  while (!done) {
+    await bus.admit(nextSnapshot()).catch(() => {})
+    await delay(20)
+  }
+}
