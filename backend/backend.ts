@@ -11,8 +11,8 @@ import { createBallotBox, type BallotBox } from './ballots/ballot-box.ts'
 import type { Database } from './database/database.ts'
 import { createAdopted } from './adopt/adopt.ts'
 import { exportCsv } from './tallies/export-csv.ts'
-import { readHistory } from './tallies/history.ts'
 import { createPollStore, type PollStore } from './polls/poll-store.ts'
+import { createPollViews } from './http/poll-view.ts'
 import { createPoller } from './tallies/poller.ts'
 import { createTallyReader } from './tallies/tally-reader.ts'
 import { createTicketStore } from './polls/ticket-store.ts'
@@ -90,12 +90,11 @@ export function createBackend(options: BackendOptions): Backend {
   const app = createApp({
     probes,
     polls,
-    tallies,
+    views: createPollViews({ database, now }),
     ballotBox,
     voters,
     votes,
     tickets,
-    history: (slug, stepSeconds) => readHistory(database, slug, stepSeconds),
     exportCsv: (slug) => exportCsv(database, slug),
     createAdopted: (poll, source) => createAdopted(database, poll, source),
     gateways: () => bus.present(),

@@ -4,18 +4,18 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
+import { createTurns } from '../../shared/lifecycle/turns.ts'
 import { problemResponse } from '../../shared/protocol/problem.ts'
 import { VOTE_BUNDLE_PATH, VoteBundle } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
+import { isMatched, type SharedJson } from './entity-tag.ts'
 import { answerToError } from './error-handler.ts'
-import type { HistoryPoint } from '../tallies/history.ts'
 import { mountAdminApi, type AdminApiOptions } from './admin-api.ts'
 import type { PollStore } from '../polls/poll-store.ts'
 import { badBody, unknownPoll } from './problems.ts'
 import { listPolls, readHistory, readPoll, vote } from './routes.ts'
-import { createPollViews } from './poll-view.ts'
-import type { TallyReader } from '../tallies/tally-reader.ts'
+import { HISTORY_KEPT_MS, type PollViews } from './poll-view.ts'
 import type { TicketStore } from '../polls/ticket-store.ts'
 import type { VoterCookie } from './voter-cookie.ts'
 import type { VoteCaster } from './cast-vote.ts'
@@ -23,13 +23,11 @@ import type { VoteCaster } from './cast-vote.ts'
 export interface AppOptions {
   readonly probes: Probes
   readonly polls: PollStore
-  readonly tallies: TallyReader
+  readonly views: PollViews
   readonly ballotBox: BallotBox
   readonly votes: VoteCaster
   readonly tickets: TicketStore
   readonly voters: VoterCookie
-  /** Points of a poll's history, one for each step of so many seconds; undefined if there is no such poll. */
-  readonly history: (slug: string, stepSeconds: number) => Promise<HistoryPoint[] | undefined>
   readonly exportCsv: AdminApiOptions['exportCsv']
   readonly createAdopted: AdminApiOptions['createAdopted']
   readonly gateways: AdminApiOptions['gateways']
@@ -40,11 +38,11 @@ export interface AppOptions {
 const MAX_BODY_BYTES = 65_536
 /** The votes of one turn of a gateway's event loop, with their cookies. */
 const MAX_BUNDLE_BYTES = 4_194_304
+/** How many requests to read are taken in one turn of the event loop, and how many are answered, so that votes and tallies go on. */
+const READS_PER_TURN = 8
 
 export function createApp(options: AppOptions) {
-  const { probes, tallies, ballotBox, log } = options
-  const { votes } = options
-  const views = createPollViews(options)
+  const { probes, views, ballotBox, votes, log } = options
   const app = new OpenAPIHono<{ Variables: { requestId: string } }>({
     defaultHook: (result) => (result.success ? undefined : badBody(result.error.issues)),
   })
@@ -53,6 +51,11 @@ export function createApp(options: AppOptions) {
   app.get('/ready', (c) => answer(c, probes.ready()))
   app.get('/health', (c) => answer(c, probes.health()))
 
+  const [mayRead, mayAnswer] = [createTurns(READS_PER_TURN), createTurns(READS_PER_TURN)]
+  app.get('/api/*', async (_, next) => {
+    await mayRead()
+    await next()
+  })
   app.use(requestId())
   app.put(VOTE_BUNDLE_PATH, limitBody(MAX_BUNDLE_BYTES), async (c) => {
     const bundle = VoteBundle.safeParse(await c.req.json().catch(() => undefined))
@@ -72,10 +75,9 @@ export function createApp(options: AppOptions) {
     return undefined
   })
   app.openapi(listPolls, async (c) => {
-    const snapshots = await tallies.readAll()
-    return c.json({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) }, 200, {
-      'cache-control': 'no-cache',
-    })
+    const list = await views.list()
+    await mayAnswer()
+    return answerShared(c, list, 'no-cache')
   })
 
   app.openapi(readPoll, async (c) => {
@@ -84,6 +86,7 @@ export function createApp(options: AppOptions) {
     const outcome = await votes.identify(slug, { ...credentials(c), ticket })
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(slug, outcome.voter) : undefined
     const view = await views.read(slug, ballot?.option)
+    await mayAnswer()
     if (view === undefined) throw unknownPoll(slug)
     if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
     const { epoch, version } = view.tally
@@ -92,7 +95,7 @@ export function createApp(options: AppOptions) {
     c.header('etag', etag)
     c.header('cache-control', 'private, no-cache')
     c.header('vary', 'cookie, livetally-ticket')
-    if (c.req.header('if-none-match') === etag) return c.body(null, 304)
+    if (isMatched(c.req.header('if-none-match'), etag)) return c.body(null, 304)
     return c.json(view, 200)
   })
 
@@ -105,16 +108,13 @@ export function createApp(options: AppOptions) {
 
   app.openapi(readHistory, async (c) => {
     const { poll: slug } = c.req.valid('param')
-    const { step, seconds } = c.req.valid('query').step
-    const points = await options.history(slug, seconds)
-    if (points === undefined) throw unknownPoll(slug)
-    return c.json(
-      { poll: slug, step, points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })) },
-      200,
-    )
+    const history = await views.history(slug, c.req.valid('query').step)
+    await mayAnswer()
+    if (history === undefined) throw unknownPoll(slug)
+    return answerShared(c, history, `max-age=${HISTORY_KEPT_MS / 1_000}`)
   })
 
-  mountAdminApi(app, { ...options, views })
+  mountAdminApi(app, options)
 
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
@@ -124,6 +124,16 @@ export function createApp(options: AppOptions) {
   app.notFound((c) => problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`))
   app.onError((error, c) => answerToError(error, log, { requestId: c.var.requestId, method: c.req.method, path: c.req.path }))
   return app
+}
+
+/** Answers with what is the same for everyone, or with 304 when the client has it. */
+function answerShared<T>(c: Context, { text, etag }: SharedJson<T>, cacheControl: string) {
+  c.header('etag', etag)
+  c.header('cache-control', cacheControl)
+  if (isMatched(c.req.header('if-none-match'), etag)) return c.body(null, 304)
+  c.header('content-type', 'application/json')
+  // `c.json` would write it once more for each client
+  return c.body(text, 200) as unknown as ReturnType<typeof c.json<T, 200>>
 }
 
 /** What identifies the sender of a request, a ticket aside. */

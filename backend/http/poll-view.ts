@@ -1,33 +1,96 @@
-/** Reads poll views: definition, tally, one voter's ballot, and the rules, as the API shows them. */
-import type { Snapshot } from '../../shared/protocol/frames.ts'
-import type { Policy, Visibility } from '../polls/poll.ts'
-import type { PollStore } from '../polls/poll-store.ts'
-import type { TallyReader } from '../tallies/tally-reader.ts'
-
-export interface PollView extends Snapshot {
-  readonly ballot: { readonly option: string } | null
-  readonly settings: { readonly changeAllowed: boolean; readonly visibility: Visibility; readonly policy: Policy }
-}
+/** Reads polls as the API shows them: one with a voter's ballot, all of them, or the history of one (docs/adr/0021). */
+import type { z } from '@hono/zod-openapi'
+import type { Database } from '../database/database.ts'
+import { shareReads } from '../database/share-reads.ts'
+import { readHistory } from '../tallies/history.ts'
+import { allCountedPolls, type ConfiguredPoll, countedPollsNamed } from '../tallies/tally-queries.ts'
+import { snapshotOf } from '../tallies/tally.ts'
+import { type SharedJson, sharedJson } from './entity-tag.ts'
+import type { History, PollList, PollView } from './schemas.ts'
 
 export interface PollViews {
   /** The poll as a voter may see it whose ballot is `ballot`, or who has none; undefined if there is no such poll. */
-  read(slug: string, ballot?: string): Promise<PollView | undefined>
+  read(slug: string, ballot?: string): Promise<z.infer<typeof PollView> | undefined>
+  list(): Promise<SharedJson<z.infer<typeof PollList>>>
+  /** The history with a point for each step, as it was a second ago at the earliest; undefined if there is no such poll. */
+  history(slug: string, step: Step): Promise<SharedJson<z.infer<typeof History>> | undefined>
 }
 
-export function createPollViews(options: { readonly polls: PollStore; readonly tallies: TallyReader }): PollViews {
+export interface Step {
+  readonly step: string
+  readonly seconds: number
+}
+
+/** How long a history is answered with, in ms: it has a sample for each second. */
+export const HISTORY_KEPT_MS = 1_000
+/** The most histories that are kept. */
+const MAX_HISTORIES = 200
+/** Histories are read one after the other, so few at once. */
+const HISTORIES_AT_ONCE = 8
+
+export interface PollViewOptions {
+  readonly database: Database
+  /** A clock for spans, in ms. */
+  readonly now: () => number
+}
+
+export function createPollViews({ database, now }: PollViewOptions): PollViews {
+  const readPoll = shareReads<ConfiguredPoll>({
+    load: async (slugs) => new Map((await countedPollsNamed(database, slugs)).map((counted) => [counted.poll.slug, counted])),
+  })
+  const readList = shareReads({
+    load: async ([key = '']) => {
+      const snapshots = (await allCountedPolls(database)).map(({ poll, counters }) => snapshotOf(poll, counters))
+      return new Map([[key, sharedJson({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) })]])
+    },
+  })
+  /** By slug and step, in the order in which they were read. */
+  const histories = new Map<string, { readonly history: SharedJson<z.infer<typeof History>>; readonly readAt: number }>()
+  const readSharedHistory = shareReads({
+    atOnce: HISTORIES_AT_ONCE,
+    load: async (keys) => {
+      const read = new Map<string, SharedJson<z.infer<typeof History>>>()
+      for (const key of keys) {
+        const readAt = now()
+        const [slug = '', step = '', seconds] = key.split(' ')
+        const points = await readHistory(database, slug, Number(seconds))
+        if (points === undefined) continue
+        const history = sharedJson({
+          poll: slug,
+          step,
+          points: points.map(({ at, counts, total }) => ({ at, total, ...(counts && { counts }) })),
+        })
+        read.set(key, history)
+        histories.delete(key)
+        histories.set(key, { history, readAt })
+        for (const oldest of histories.keys()) {
+          if (histories.size <= MAX_HISTORIES) break
+          histories.delete(oldest)
+        }
+      }
+      return read
+    },
+  })
+
   return {
     async read(slug, ballot) {
-      const [snapshot, poll] = await Promise.all([
-        options.tallies.read(slug, { revealed: ballot !== undefined }),
-        options.polls.get(slug),
-      ])
-      if (snapshot === undefined || poll === undefined) return undefined
-      const { changeAllowed, visibility, policy } = poll
+      const counted = await readPoll(slug)
+      if (counted === undefined) return undefined
       return {
-        ...snapshot,
+        ...snapshotOf(counted.poll, counted.counters, ballot !== undefined),
         ballot: ballot === undefined ? null : { option: ballot },
-        settings: { changeAllowed, visibility, policy },
+        settings: counted.settings,
       }
+    },
+    async list() {
+      const list = await readList('all')
+      if (list === undefined) throw new Error('the list was not read')
+      return list
+    },
+    async history(slug, { step, seconds }) {
+      const key = `${slug} ${step} ${seconds}`
+      const kept = histories.get(key)
+      return kept !== undefined && now() - kept.readAt < HISTORY_KEPT_MS ? kept.history : await readSharedHistory(key)
     },
   }
 }

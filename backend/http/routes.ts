@@ -21,11 +21,14 @@ export const wrongBody = {
 } as const
 export const busy = { 503: 'Try again after `Retry-After` seconds; nothing was changed.' } as const
 
+const asKnown = { description: 'As you know it.' } as const
+
 export const listPolls = createRoute({
   method: 'get',
   path: '/api/polls',
   summary: 'All polls with their totals',
-  responses: { 200: json(PollList, 'Oldest first.'), ...problems(busy) },
+  description: 'Carries an ETag.',
+  responses: { 200: json(PollList, 'Oldest first.'), 304: asKnown, ...problems(busy) },
 })
 
 export const readPoll = createRoute({
@@ -36,7 +39,7 @@ export const readPoll = createRoute({
   request: { params: PollParams, headers: TicketHeader },
   responses: {
     200: json(PollView, 'The poll.'),
-    304: { description: 'As you know it.' },
+    304: asKnown,
     ...problems({ 404: 'No such poll.', ...busy }),
   },
 })
@@ -65,7 +68,12 @@ export const readHistory = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/history',
   summary: 'How the poll got where it is',
-  description: 'The counts at the end of each step of time in which they changed, oldest first, the latest thousand.',
+  description:
+    'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
   request: { params: PollParams, query: HistoryQuery },
-  responses: { 200: json(History, 'The points.'), ...problems({ 400: 'No such step.', 404: 'No such poll.', ...busy }) },
+  responses: {
+    200: json(History, 'The points, as they were a second ago at the earliest.'),
+    304: asKnown,
+    ...problems({ 400: 'No such step.', 404: 'No such poll.', ...busy }),
+  },
 })

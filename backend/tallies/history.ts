@@ -53,16 +53,23 @@ interface SampleRow {
   readonly counts: Readonly<Record<string, number>>
 }
 
+/** The beginning of the step that a time is in. */
+const stepOf = (at: string) => `date_bin(make_interval(secs => $2::float8), ${at}, 'epoch')`
+
+/** Goes from each step's last sample to the one before that step, so that its cost depends on the points alone. */
 const HISTORY = {
   name: 'history',
   text: `
-SELECT at, epoch, version, counts FROM (
-  SELECT DISTINCT ON (step) step AS at, epoch, version, counts
-  FROM (
-    SELECT date_bin(make_interval(secs => $2::float8), at, 'epoch') AS step, at AS sampled_at, epoch, version, counts
-    FROM livetally.history WHERE poll_id = $1
-  ) sample ORDER BY step DESC, sampled_at DESC LIMIT $3
-) latest ORDER BY at DESC`,
+WITH RECURSIVE point AS (
+  (SELECT ${stepOf('at')} AS step, epoch, version, counts, 1 AS nth FROM livetally.history
+   WHERE poll_id = $1 ORDER BY at DESC LIMIT 1)
+  UNION ALL
+  SELECT earlier.* FROM point, LATERAL (
+    SELECT ${stepOf('h.at')}, h.epoch, h.version, h.counts, point.nth + 1 FROM livetally.history h
+    WHERE h.poll_id = $1 AND h.at < point.step ORDER BY h.at DESC LIMIT 1
+  ) earlier WHERE point.nth < $3
+)
+SELECT step AS at, epoch, version, counts FROM point ORDER BY step DESC`,
 }
 
 const RECORD = {
