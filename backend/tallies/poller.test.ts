@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { systemClock } from '../../shared/lifecycle/clock.ts'
 import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import { createTestLog } from '../../e2e/support/databases-under-test.ts'
@@ -47,8 +48,17 @@ function createScene() {
     fault: undefined as Error | undefined,
     remembers: true,
     beats: [] as number[],
-    admit: async ({ tally }: Snapshot) => {
+    /** Never answers while it is set. */
+    isHanging: false,
+    kept: new Map<string, Snapshot['tally']>(),
+    keep: async (slugs: readonly string[]) => {
       if (bus.fault !== undefined) throw bus.fault
+      return new Map(slugs.flatMap((slug) => (bus.kept.has(slug) ? [[slug, bus.kept.get(slug)!] as const] : [])))
+    },
+    admit: async ({ tally }: Snapshot) => {
+      if (bus.isHanging) await new Promise(() => {})
+      if (bus.fault !== undefined) throw bus.fault
+      bus.kept.set(tally.poll, tally)
       offered.push({ slug: tally.poll, version: tally.version, at: Date.now() })
       heard?.()
       return true
@@ -92,7 +102,7 @@ async function running(
   work: (poller: ReturnType<typeof createPoller>) => Promise<void>,
   options: Partial<PollerOptions> = {},
 ) {
-  const poller = createPoller({ ...scene, now: Date.now, ...options })
+  const poller = createPoller({ ...scene, clock: systemClock, ...options })
   const stop = new AbortController()
   const run = poller.run(stop.signal)
   try {
@@ -103,7 +113,7 @@ async function running(
   }
 }
 
-describe('the poller', { timeout: 10_000 }, () => {
+describe('the poller', { timeout: 60_000 }, () => {
   test('has the bus forget a removed poll, offers nothing of it any more, and tries again when the bus fails', async () => {
     const scene = createScene()
     scene.change('gone')
@@ -202,6 +212,7 @@ describe('the poller', { timeout: 10_000 }, () => {
     await running(scene, async () => {
       await scene.until(() => scene.offered.length === 2)
       scene.bus.remembers = false
+      scene.bus.kept.clear()
       await scene.until(() => scene.offered.length === 4)
     })
     assert.deepEqual(
@@ -211,6 +222,79 @@ describe('the poller', { timeout: 10_000 }, () => {
         [1, 1],
       ],
     )
+  })
+
+  test('offers again what a bus keeps in an older version than it was given, within five seconds', async () => {
+    const scene = createScene()
+    scene.change('one')
+    scene.change('two')
+    await running(scene, async () => {
+      await scene.until(() => scene.offered.length === 2)
+      const before = scene.bus.kept.get('one')
+      scene.change('one')
+      await scene.until(() => scene.versions('one').length === 2)
+      const startedAt = performance.now()
+      // as a replica does that is promoted without the last second, and remembers the source
+      if (before !== undefined) scene.bus.kept.set('one', before)
+      await scene.until(() => scene.versions('one').length === 3)
+      assert.ok(performance.now() - startedAt < 5_000)
+    })
+    assert.deepEqual([scene.versions('one'), scene.versions('two')], [[1, 2, 2], [1]])
+  })
+
+  test('begins a stage again that hangs, says so, counts it, and publishes what changed meanwhile', async () => {
+    const scene = createScene()
+    const stuck: string[] = []
+    await running(
+      scene,
+      async (poller) => {
+        await scene.until(() => scene.bus.beats.length > 0)
+        scene.bus.isHanging = true
+        scene.change('busy')
+        while (stuck.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+        assert.equal(poller.publishing.ok, false)
+        assert.match(poller.publishing.error ?? '', /not ended within 3000 ms/)
+        scene.change('busy')
+        scene.bus.isHanging = false
+        await scene.until(() => scene.versions('busy').includes(2))
+        while (!poller.publishing.ok) await new Promise((resolve) => setTimeout(resolve, 10))
+      },
+      { onStuck: (stage) => stuck.push(stage) },
+    )
+    assert.deepEqual(stuck, ['publish'])
+    assert.deepEqual(scene.log.lines, ['tallies cannot be published', 'tallies are published again'])
+  })
+
+  test('goes on in step when the wall clock is set back', async () => {
+    const scene = createScene()
+    let aheadMs = 0
+    const clock = { now: systemClock.now, date: () => systemClock.date() + aheadMs }
+    await running(
+      scene,
+      async () => {
+        await scene.until(() => scene.bus.beats.length > 0)
+        aheadMs = -15_000
+        const startedAt = performance.now()
+        scene.change('busy')
+        await scene.until(() => scene.offered.length === 1)
+        await scene.until(() => scene.bus.beats.length > 1)
+        assert.ok(performance.now() - startedAt < 5_000)
+      },
+      { clock },
+    )
+  })
+
+  test('does not wait for a bus that is away when it is told to stop', async () => {
+    const scene = createScene()
+    let stoppedAt = 0
+    await running(scene, async () => {
+      await scene.until(() => scene.bus.beats.length > 0)
+      scene.bus.fault = new Error('no route')
+      scene.change('busy')
+      while (scene.log.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      stoppedAt = performance.now()
+    })
+    assert.ok(performance.now() - stoppedAt < 1_000)
   })
 
   test('logs once that the bus does not answer, and publishes the newest state when it does again', async () => {
@@ -238,13 +322,13 @@ describe('the poller', { timeout: 10_000 }, () => {
         poller.wake()
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
-      assert.deepEqual([poller.health.ok, poller.health.at], [false, undefined])
-      assert.match(poller.health.error ?? '', /refused/)
+      assert.deepEqual([poller.reading.ok, poller.reading.at], [false, undefined])
+      assert.match(poller.reading.error ?? '', /refused/)
       assert.deepEqual(scene.bus.beats, [])
       scene.change('busy')
       scene.store.fault = undefined
       await scene.until(() => scene.offered.length === 1)
-      assert.ok(poller.health.ok)
+      assert.ok(poller.reading.ok)
     })
     assert.deepEqual(scene.log.lines, ['the database cannot be read', 'the database can be read again'])
   })

@@ -1,6 +1,6 @@
 /** Reads tallies from the database: all of them, or those that changed since the last read (docs/adr/0011). */
 import type { Snapshot } from '../../shared/protocol/frames.ts'
-import type { Database, Session } from '../database/database.ts'
+import type { Database, Queryable, Session } from '../database/database.ts'
 import { recordHistory } from './history.ts'
 import { noteIdentity } from '../database/identity.ts'
 import { POLL_JSON, allCountedPolls, msOf, countedPoll, countedPolls } from './tally-queries.ts'
@@ -9,15 +9,15 @@ import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
 export interface TallyReader {
   /**
    * What changed since the last call: everything at first, and again after the connection was lost. Its cost depends neither on
-   * polls that did not change nor on the number of ballots. One call at a time.
+   * polls that did not change nor on the number of ballots. A call that begins while another waits replaces it: the other rejects.
    */
   readChanges(): Promise<Snapshot[]>
   /** By slug, in which epoch each poll was removed that `readChanges` has found removed since the last call. */
   takeRemoved(): ReadonlyMap<string, number>
   /** Every poll as of the last `readChanges`, from memory. */
   known(): Snapshot[]
-  /** Records the counts of the polls that changed since the last call, for their history. */
-  recordHistory(): Promise<void>
+  /** Records the counts of the polls that changed since the last call, for their history. By default it uses the pool. */
+  recordHistory(connection?: Queryable): Promise<void>
   /** Reads one poll from the database. `revealed`: for a voter who has voted, to whom `after-vote` shows the counts. */
   read(slug: string, options?: { readonly revealed?: boolean }): Promise<Snapshot | undefined>
   /** Reads all polls from the database. */
@@ -50,6 +50,11 @@ export function createTallyReader(database: Database): TallyReader {
   /** What the last read saw of the running transactions; undefined before the first read. */
   let cursor: Cursor | undefined
 
+  /** The calls of `readChanges` so far; only the last one may change what is known. */
+  let calls = 0
+  let isReading = false
+
+  /** Closes the connection and forgets the tallies, and resolves once the connection is closed. */
   const forget = async () => {
     const old = session
     session = undefined
@@ -58,26 +63,35 @@ export function createTallyReader(database: Database): TallyReader {
     await old?.close().catch(() => {})
   }
 
-  const open = async (): Promise<Session> => {
+  const open = async (isCurrent: () => void): Promise<Session> => {
     if (session !== undefined && !session.lost) return session
-    await forget()
+    void forget()
     const fresh = await database.openSession({ label: 'poller', settings: ONE_PLAN })
-    session = fresh
-    await noteIdentity(fresh)
-    return fresh
+    try {
+      await noteIdentity(fresh)
+      isCurrent()
+    } catch (error) {
+      void fresh.close().catch(() => {})
+      throw error
+    }
+    return (session = fresh)
   }
 
-  const readChanges = async (): Promise<Snapshot[]> => {
-    const connection = await open()
+  /** `isCurrent` throws when another call has replaced this one. */
+  const readChanges = async (isCurrent: () => void): Promise<Snapshot[]> => {
+    const connection = await open(isCurrent)
     const first = cursor === undefined
     if (quiet && cursor !== undefined) {
       // the same snapshot as at the last read: no writing transaction has begun or ended since, so nothing can have changed
       const [now] = await connection.query<{ snapshot: string }>(SNAPSHOT)
+      isCurrent()
       if (now?.snapshot === cursor.text) return []
     }
     const changed = new Set<number>()
     const toReload = new Set<number>()
-    for (const row of await changesSince(connection, cursor)) {
+    const rows = await changesSince(connection, cursor)
+    isCurrent()
+    for (const row of rows) {
       switch (row.kind) {
         case 'now':
           cursor = parseSnapshot(row.detail)
@@ -106,7 +120,9 @@ export function createTallyReader(database: Database): TallyReader {
       }
     }
     if (toReload.size > 0) {
-      for (const { poll, counters } of await countedPolls(connection, toReload)) polls.set(poll.id, knownPoll(poll, counters))
+      const reloaded = await countedPolls(connection, toReload)
+      isCurrent()
+      for (const { poll, counters } of reloaded) polls.set(poll.id, knownPoll(poll, counters))
     }
     quiet = changed.size === 0
     const news: Snapshot[] = []
@@ -125,12 +141,21 @@ export function createTallyReader(database: Database): TallyReader {
 
   return {
     readChanges: async () => {
+      if (isReading) void forget()
+      isReading = true
+      calls += 1
+      const call = calls
+      const isCurrent = () => {
+        if (call !== calls) throw new Error('another call has replaced this one')
+      }
       try {
-        return await readChanges()
+        return await readChanges(isCurrent)
       } catch (error) {
         // a part of the changes may be merged, and the next connection may lead to another database: everything is read again
-        await forget()
+        if (call === calls) void forget()
         throw error
+      } finally {
+        if (call === calls) isReading = false
       }
     },
     takeRemoved: () => {
@@ -139,15 +164,21 @@ export function createTallyReader(database: Database): TallyReader {
       return taken
     },
     known: () => [...polls.values()].map((known) => known.snapshot),
-    recordHistory: async () => {
-      const samples = [...unrecorded].flatMap((id) => {
+    recordHistory: async (connection = database) => {
+      const ids = [...unrecorded]
+      const samples = ids.flatMap((id) => {
         const known = polls.get(id)
         if (known === undefined) return []
         const { poll, counters, snapshot } = known
         return [{ poll, counters: counters.values(), version: snapshot.tally.version }]
       })
       unrecorded.clear()
-      await recordHistory(database, samples)
+      try {
+        await recordHistory(connection, samples)
+      } catch (error) {
+        for (const id of ids) unrecorded.add(id)
+        throw error
+      }
     },
     read: async (slug, options) => {
       const known = await countedPoll(database, slug)

@@ -1,4 +1,5 @@
 /** Tallies out: what reading one costs as the electorate grows, and how soon a commit is published. */
+import { systemClock } from '../../shared/lifecycle/clock.ts'
 import { readFile } from 'node:fs/promises'
 import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
 import { createPoller } from '../../backend/tallies/poller.ts'
@@ -110,7 +111,7 @@ export async function measureLatency(
   const poll = await createBenchPoll(database, `latency-${Date.now()}`)
   const store = createTallyReader(database)
   const bus = createMemoryBus({ now: Date.now })
-  const poller = createPoller({ store, bus, log: LOG, now: () => performance.timeOrigin + performance.now() })
+  const poller = createPoller({ store, bus, log: LOG, clock: systemClock })
   const box = createBallotBox({ database, log: LOG, now: Date.now, onCommitted: () => poller.wake() })
   const stop = new AbortController()
   const run = poller.run(stop.signal)
@@ -121,7 +122,7 @@ export async function measureLatency(
     // apart, so that each is published by itself, and at any point of the poller's interval
     await new Promise((resolve) => setTimeout(resolve, 55 + Math.random() * 60))
     const published = new Promise<number>((resolve) => (heard = () => resolve(performance.now())))
-    if (i % 2 === 0) await box.cast({ slug: poll.slug, voter: uuidV7(Date.now()), option: 'cats' })
+    if (i % 2 === 0) await box.cast({ slug: poll.slug, voter: uuidV7(Date.now()), option: 'cats', order: 1 })
     else
       await database.query({ name: 'other', text: "INSERT INTO livetally.ballots VALUES ($1, $2, 'dogs')" }, [
         poll.id,
@@ -147,7 +148,7 @@ export async function measureLatency(
 export async function measureIdle(scene: Scene, ms: number): Promise<number | undefined> {
   const store = createTallyReader(scene.database)
   const bus = createMemoryBus({ now: Date.now })
-  const poller = createPoller({ store, bus, log: LOG, now: Date.now })
+  const poller = createPoller({ store, bus, log: LOG, clock: systemClock })
   const stop = new AbortController()
   const run = poller.run(stop.signal)
   await new Promise((resolve) => setTimeout(resolve, 500))

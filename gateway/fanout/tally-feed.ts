@@ -1,5 +1,5 @@
 /**
- * Feeds the hub: subscribes to new snapshots on the bus, reads what the bus keeps every two seconds, and asks a backend for a
+ * Feeds the hub: subscribes to new snapshots on the bus, reads what the bus keeps every second, and asks a backend for a
  * poll that the bus does not know.
  */
 import type { Snapshot } from '../../shared/protocol/frames.ts'
@@ -16,8 +16,13 @@ export interface TallyFeed {
   follow(slug: string): Promise<FollowOutcome>
   /** Whether the poll is followed already, so that `follow` has nothing to do. */
   isFollowing(slug: string): boolean
-  /** When a backend last read the database, ms since the epoch. */
+  /** When a backend last read the database, by that backend's wall clock (ms since the epoch). */
   readonly sourceAt: number | undefined
+  /**
+   * How long ago, in ms, this gateway last saw a backend's sign of life change; undefined before the first one. No two clocks are
+   * compared, so it is right however wrong they are.
+   */
+  sourceAgeMs(): number | undefined
   /** Reconciles until the signal aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -31,7 +36,7 @@ export interface TallyFeedOptions {
   readonly log: Log
 }
 
-const RECONCILE_MS = 2_000
+const RECONCILE_MS = 1_000
 /** The feed stops following a poll that no socket has followed for so long, in ms. */
 const FORGET_AFTER_MS = 30_000
 
@@ -45,6 +50,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
   const followed = new Map<string, Followed>()
   const joining = new Map<string, Promise<FollowOutcome>>()
   let sourceAt: number | undefined
+  let sourceSeenAt: number | undefined
 
   /** Subscribes before it reads, so that it misses no snapshot between the two. The hub drops a snapshot that arrives twice. */
   const join = async (slug: string): Promise<FollowOutcome> => {
@@ -75,7 +81,10 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
 
   const read = async (slugs: readonly string[]) => {
     const kept = await bus.latest(slugs)
-    sourceAt = kept.sourceAt ?? sourceAt
+    if (kept.sourceAt !== undefined && kept.sourceAt !== sourceAt) {
+      sourceAt = kept.sourceAt
+      sourceSeenAt = clock.now()
+    }
     for (const snapshot of kept.snapshots.values()) hub.apply(snapshot)
     return kept
   }
@@ -114,6 +123,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     get sourceAt() {
       return sourceAt
     },
+    sourceAgeMs: () => (sourceSeenAt === undefined ? undefined : clock.now() - sourceSeenAt),
     isFollowing: (slug) => followed.has(slug),
     async follow(slug) {
       if (followed.has(slug)) return 'following'

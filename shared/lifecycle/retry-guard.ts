@@ -1,5 +1,19 @@
-/** Guards work that depends on something that may fail: delays further tries ever longer, and logs an outage once. */
+/** Guards work that depends on something that may fail or hang: ends it in time, delays further tries, and logs an outage once. */
 import type { Log } from '../telemetry/log.ts'
+import { TimedOut, within } from './within.ts'
+
+export interface RetryGuardOptions {
+  readonly log: Log
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Logged when the work starts to fail, and when it works again, however many tries lie between. */
+  readonly begins: string
+  readonly ends: string
+  /** How long one try may take, in ms. The next try may begin while one that took longer still waits. Default: any time. */
+  readonly boundMs?: number
+  /** Called when a try was given up because it took too long. */
+  readonly onStuck?: () => void
+}
 
 export interface RetryGuard {
   /** Runs `work`. Notes a failure in `error` instead of throwing it. */
@@ -8,29 +22,37 @@ export interface RetryGuard {
   readonly error: string | undefined
   /** When the next try is due, in monotonic ms. */
   readonly retryAt: number
+  /** When a try last succeeded, in monotonic ms; undefined before the first time. */
+  readonly at: number | undefined
 }
 
-/** Logs `begins` when work starts to fail and `ends` when it succeeds again, however many tries lie between. */
-export function createRetryGuard(log: Log, now: () => number, begins: string, ends: string): RetryGuard {
+/** No two tries are further apart than this, in ms: what depends on the work waits so long after the fault is over. */
+const MAX_DELAY_MS = 500
+
+export function createRetryGuard(options: RetryGuardOptions): RetryGuard {
+  const { log, now, begins, ends, boundMs = 2 ** 31 - 1, onStuck = () => {} } = options
   let error: string | undefined
   let failures = 0
   let sinceAt = 0
   let retryAt = 0
+  let succeededAt: number | undefined
   return {
     guard: async (work) => {
       try {
-        await work()
-        if (error !== undefined) log.info({ afterMs: now() - sinceAt, tries: failures }, ends)
+        await within(boundMs, 'it has not ended', work())
+        succeededAt = now()
+        if (error !== undefined) log.info({ afterMs: Math.round(succeededAt - sinceAt), tries: failures }, ends)
         error = undefined
         failures = 0
         retryAt = 0
       } catch (fault) {
+        if (fault instanceof TimedOut) onStuck()
         if (error === undefined) {
           sinceAt = now()
           log.warn({ reason: String(fault) }, begins)
         }
         error = String(fault)
-        retryAt = now() + Math.min(50 * 2 ** failures++, 1_000)
+        retryAt = now() + Math.min(50 * 2 ** failures++, MAX_DELAY_MS)
       }
     },
     get error() {
@@ -38,6 +60,9 @@ export function createRetryGuard(log: Log, now: () => number, begins: string, en
     },
     get retryAt() {
       return retryAt
+    },
+    get at() {
+      return succeededAt
     },
   }
 }

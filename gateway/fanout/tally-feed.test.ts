@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createManualClock } from '../../e2e/support/manual-clock.ts'
+import { createMemoryBus } from '../../shared/bus/memory-bus.ts'
+import type { Snapshot } from '../../shared/protocol/frames.ts'
+import type { Log } from '../../shared/telemetry/log.ts'
+import { createHub } from './hub.ts'
+import { createTallyFeed } from './tally-feed.ts'
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+function snapshot(version: number): Snapshot {
+  const poll = 'cats-or-dogs'
+  return {
+    poll: {
+      type: 'poll',
+      poll,
+      question: 'Cats or dogs?',
+      options: [],
+      state: 'open',
+      resultsVisible: true,
+      opensAt: null,
+      closesAt: null,
+    },
+    tally: { type: 'tally', poll, epoch: 1, version, total: version, at: '2026-01-01T00:00:00.000Z' },
+  }
+}
+
+function createScene() {
+  const clock = createManualClock(1_000_000)
+  const bus = createMemoryBus({ now: clock.now })
+  const hub = createHub({ clock, sourceAt: () => feed.sourceAt, sourceAgeMs: () => feed.sourceAgeMs(), slowMs: 10_000 })
+  const feed = createTallyFeed({ bus, hub, ask: async () => undefined, clock, log: silent })
+  const stop = new AbortController()
+  const ended = feed.run(stop.signal)
+  return { clock, bus, hub, feed, stop: () => (stop.abort(), ended) }
+}
+
+test('knows how long the source has been silent, however wrong its clock is', async () => {
+  const { clock, bus, feed, stop } = createScene()
+  await clock.advance(1_000)
+  assert.equal(feed.sourceAgeMs(), undefined)
+  for (const date of [5_000, 6_000, 7_000]) {
+    await bus.heartbeat(date)
+    await clock.advance(1_000)
+    assert.equal(feed.sourceAgeMs(), 0)
+  }
+  await clock.advance(4_000)
+  assert.equal(feed.sourceAgeMs(), 4_000)
+  // a clock that steps back is a sign of life like any other
+  await bus.heartbeat(1_000)
+  await clock.advance(1_000)
+  assert.equal(feed.sourceAgeMs(), 0)
+  await stop()
+})
+
+test('shows what the bus lost on the way to it within a second', async () => {
+  const { clock, bus, hub, feed, stop } = createScene()
+  await bus.admit(snapshot(1))
+  assert.equal(await feed.follow('cats-or-dogs'), 'following')
+  // the message of this version does not arrive, since the gateway's subscription is gone
+  await bus.close()
+  await bus.admit(snapshot(2))
+  await clock.advance(1_000)
+  assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 2)
+  await stop()
+})
+
+test('goes on in step when the wall clock is set back', async () => {
+  const { clock, bus, hub, feed, stop } = createScene()
+  await bus.admit(snapshot(1))
+  await feed.follow('cats-or-dogs')
+  clock.stepDate(-60_000)
+  await bus.heartbeat(1)
+  await bus.admit(snapshot(2))
+  await clock.advance(1_000)
+  assert.deepEqual([hub.snapshot('cats-or-dogs')?.tally.version, feed.sourceAgeMs()], [2, 0])
+  await stop()
+})
