@@ -21,6 +21,8 @@ export interface Instance {
   /** Creates a poll, or throws with what the API said. */
   create(draft: Draft): Promise<void>
   edit(poll: string, changes: object): Promise<void>
+  reset(poll: string): Promise<void>
+  remove(poll: string): Promise<void>
   read(poll: string): Promise<Standing>
   /** Votes as a browser of its own, once for each option in the list. */
   vote(poll: string, ...options: readonly string[]): Promise<void>
@@ -42,15 +44,15 @@ export async function startInstance(settings: Readonly<Record<string, string>> =
   const env = { PORT: String(port), DATA_DIR: dataDir, ADMIN_TOKEN, ...settings }
   let child: Child | undefined
 
-  const ask = async (method: string, path: string, body: object, headers: Record<string, string> = {}) => {
+  const ask = async (method: string, path: string, body: object | undefined, headers: Record<string, string> = {}) => {
     const response = await fetch(url + path, {
       method,
       headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify(body),
+      body: body === undefined ? null : JSON.stringify(body),
     })
     return { response, text: await response.text() }
   }
-  const administer = async (method: string, path: string, body: object) => {
+  const administer = async (method: string, path: string, body?: object) => {
     const { response, text } = await ask(method, path, body, { authorization: `Bearer ${ADMIN_TOKEN}` })
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
   }
@@ -58,6 +60,8 @@ export async function startInstance(settings: Readonly<Record<string, string>> =
     url,
     create: (draft) => administer('POST', '/api/polls', draft),
     edit: (poll, changes) => administer('PATCH', `/api/polls/${poll}`, changes),
+    reset: (poll) => administer('POST', `/api/polls/${poll}/reset`),
+    remove: (poll) => administer('DELETE', `/api/polls/${poll}`),
     read: async (poll) => (await (await fetch(`${url}/api/polls/${poll}`)).json()) as Standing,
     async vote(poll, ...options) {
       await Promise.all(

@@ -17,7 +17,7 @@ before(async () => {
 })
 after(() => Promise.all([browser.close(), instance[Symbol.asyncDispose]()]))
 
-const receipt = (page: Page, text: string) => page.locator('#receipt', { hasText: text }).waitFor()
+const receipt = (page: Page, text: string | RegExp) => page.locator('#receipt', { hasText: text }).waitFor()
 const badge = (page: Page, text: string | RegExp) => page.locator('live-tally .badge', { hasText: text }).waitFor()
 const row = (page: Page, label: string, numbers: RegExp) =>
   page.locator('live-tally li', { hasText: label }).filter({ hasText: numbers }).waitFor()
@@ -62,6 +62,104 @@ test('where ballots stand for good, the second tap is answered with the first', 
   await receipt(page, 'It cannot be changed.')
   assert.ok(await page.getByRole('button', { name: 'Dogs' }).isDisabled())
   assert.equal(await page.getByRole('button', { name: 'Cats' }).getAttribute('aria-pressed'), 'true')
+})
+
+test('after a reset the page takes back that the vote counts, and the next vote counts', async (t) => {
+  await instance.create({ poll: 'reset', question: 'Reset?', options: OPTIONS, changeAllowed: false })
+  const page = await open(t, 'reset')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await instance.reset('reset')
+  await receipt(page, 'Tap an answer to vote.')
+  await page.getByText('No votes yet').first().waitFor()
+  assert.doesNotMatch(await page.locator('#receipt').innerText(), /counted/)
+  assert.equal(await page.locator('button.choice[aria-pressed=true]').count(), 0)
+  await page.reload()
+  await receipt(page, 'Tap an answer to vote.')
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await row(page, 'Dogs', /100%\s+1 vote/)
+})
+
+test('a vote whose option was withdrawn is said not to count, by its label, until another is chosen', async (t) => {
+  const kept = [...OPTIONS, { id: 'owls', label: 'Owls' }]
+  const withdrawn = { id: 'b7', label: 'Birds' }
+  await instance.create({ poll: 'withdrawn', question: 'Withdrawn?', options: [...kept, withdrawn] })
+  const page = await open(t, 'withdrawn')
+  const said = /^Your vote for Birds no longer counts\.\s*The answer was withdrawn\. Tap another one\.$/
+  await page.getByRole('button', { name: 'Birds' }).click()
+  await receipt(page, 'Your vote for Birds is counted.')
+  await instance.edit('withdrawn', { options: kept })
+  await receipt(page, said)
+  await page.reload()
+  await receipt(page, said)
+  await instance.edit('withdrawn', { options: [...kept, { ...withdrawn, label: 'Birds again' }] })
+  await receipt(page, 'Your vote for Birds again is counted.')
+  await instance.edit('withdrawn', { options: kept })
+  await receipt(page, 'Your vote for Birds again no longer counts.')
+  await page.evaluate(() => localStorage.clear())
+  await page.reload()
+  await receipt(page, /^Your vote no longer counts\./)
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, 'Your vote for Dogs is counted.')
+})
+
+test('a deleted poll is said to be gone: its buttons are off, and nothing calls it open', async (t) => {
+  await instance.create({ poll: 'removed', question: 'Removed?', options: OPTIONS })
+  const page = await open(t, 'removed', { expected: /404/ })
+  const german = await open(t, 'removed', { expected: /404/, locale: 'de-DE' })
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await instance.remove('removed')
+  await receipt(page, /^This poll was removed\.$/)
+  await receipt(german, /^Diese Umfrage wurde gelöscht\.$/)
+  assert.equal(await page.locator('#state').innerText(), 'removed')
+  assert.equal(await german.locator('#state').innerText(), 'gelöscht')
+  assert.equal(await page.locator('button.choice:enabled').count(), 0)
+  await page.reload()
+  await page.getByText('There is no such poll.').waitFor()
+  assert.ok(await page.locator('#state').isHidden())
+})
+
+test('a tap on a poll that was deleted unseen is answered with that', async (t) => {
+  await instance.create({ poll: 'unseen', question: 'Unseen?', options: OPTIONS })
+  const page = await openPage(t, browser, { expected: /404/ })
+  await page.routeWebSocket('**/ws*', () => {})
+  await page.goto(`${instance.url}/p/unseen`)
+  await instance.remove('unseen')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, /^This poll was removed\.$/)
+  assert.equal(await page.locator('#state').innerText(), 'removed')
+})
+
+test('every vote of a browser has a higher order than the one before, also over a reload and in another tab', async (t) => {
+  await instance.create({ poll: 'order', question: 'Order?', options: OPTIONS })
+  const page = await open(t, 'order', { expected: UNREACHABLE })
+  const orders: unknown[] = []
+  let lost = true
+  await page.context().route('**/api/polls/order/vote', async (route) => {
+    const { option, order } = route.request().postDataJSON() as { option: string; order?: number }
+    if (order !== undefined && orders.at(-1) !== `${option} ${order}`) orders.push(`${option} ${order}`)
+    await (lost ? route.abort() : route.continue())
+  })
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'is kept and sent again')
+  const other = await page.context().newPage()
+  await other.goto(`${instance.url}/p/order`)
+  await other.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(other, 'is kept and sent again')
+  lost = false
+  await receipt(other, 'Your vote for Dogs is counted.')
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await page.reload()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await receipt(other, 'Your vote for Cats is counted.')
+  assert.deepEqual(
+    orders.filter((each, index) => orders.indexOf(each) === index),
+    ['cats 1', 'dogs 2', 'cats 3'],
+  )
 })
 
 test('closed while someone looks at it: said at once, and no tap is taken', async (t) => {

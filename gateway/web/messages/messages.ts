@@ -42,6 +42,14 @@ export interface Messages {
     readonly sending: (option: string) => string
     readonly retrying: (option: string) => string
     readonly counted: (option: string) => string
+    /** Said while the server is asked whether a vote from before counting began anew still counts. */
+    readonly checking: string
+    /** The option is undefined where its label is not known. */
+    readonly noLongerCounts: (option: string | undefined) => string
+    readonly withdrawn: string
+    readonly another: string
+    /** Stands for an option whose label is not known. */
+    readonly withdrawnOption: string
     readonly change: string
     readonly final: string
     readonly closed: string
@@ -51,6 +59,9 @@ export interface Messages {
     readonly refused: (why: string) => string
     readonly retryLoading: string
     readonly unknownPoll: string
+    /** The state of a poll that was deleted, and the same as a sentence. */
+    readonly removedState: string
+    readonly removed: string
     readonly bigScreen: string
     readonly allPolls: string
   }

@@ -1,25 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createBallotSender, type BallotState } from './ballot-sender.ts'
+import { createBallotSender, type BallotState, type Vote } from './ballot-sender.ts'
 
-type Answer = number | Error | (() => Promise<number>)
+type Answer = number | Error | { readonly supersededBy: number } | (() => Promise<number>)
 
 /** A sender whose server gives these answers in turn, the last one ever after. */
 function send(...answers: Answer[]) {
   const puts: string[] = []
   const states: BallotState[] = []
-  const kept: (string | undefined)[] = []
+  const kept: (Vote | undefined)[] = []
+  const lastOrder = createOrder()
   let watcher: (() => void) | undefined
   const sender = createBallotSender({
-    put: async (option) => {
-      puts.push(option)
+    put: async ({ option, order }) => {
+      puts.push(`${option} ${order ?? 'without'}`)
       const answer = answers.length > 1 ? answers.shift() : answers[0]
       if (answer instanceof Error) throw answer
+      if (typeof answer === 'object') return superseded({ option: 'birds', order: answer.supersededBy })
       const status = typeof answer === 'function' ? await answer() : (answer ?? 200)
       const problem = { type: '/problems/poll-closed', title: 'The poll is closed', status, detail: '' }
       return new Response(JSON.stringify(status < 300 ? {} : problem), { status })
     },
-    keep: (option) => kept.push(option),
+    keep: (vote) => kept.push(vote),
+    lastOrder,
     onChange: (state) => {
       states.push(state)
       watcher?.()
@@ -34,19 +37,44 @@ function send(...answers: Answer[]) {
       }
       watcher()
     })
-  return { sender, puts, states, kept, reaches }
+  return { sender, puts, states, kept, lastOrder, reaches }
+}
+
+/** The highest order that a browser has given, as all its tabs read it. */
+function createOrder(): { order: number; read(): number; write(order: number): void } {
+  return {
+    order: 0,
+    read() {
+      return this.order
+    },
+    write(order) {
+      this.order = order
+    },
+  }
+}
+
+function superseded(ballot: Vote): Response {
+  const problem = {
+    type: '/problems/superseded',
+    title: 'A later vote stands',
+    status: 409,
+    detail: '',
+    order: ballot.order,
+    ballot,
+  }
+  return new Response(JSON.stringify(problem), { status: 409 })
 }
 
 test('a tap is sent, acknowledged, and no longer kept', async () => {
   const { sender, puts, states, kept, reaches } = send(200)
   sender.choose('cats')
   await reaches('counted')
-  assert.deepEqual(puts, ['cats'])
+  assert.deepEqual(puts, ['cats 1'])
   assert.deepEqual(states, [
     { kind: 'sending', option: 'cats', isRetry: false },
     { kind: 'counted', option: 'cats' },
   ])
-  assert.deepEqual(kept, ['cats', undefined])
+  assert.deepEqual(kept, [{ option: 'cats', order: 1 }, undefined])
 })
 
 test('without a network, and while servers fail or are busy, it is repeated until it is counted', async () => {
@@ -88,10 +116,10 @@ test('a change of mind on the way is sent after the first, never beside it, and 
   sender.choose('cats')
   sender.choose('dogs')
   sender.choose('birds')
-  assert.deepEqual(puts, ['cats'])
+  assert.deepEqual(puts, ['cats 1'])
   first.resolve(200)
   assert.deepEqual(await reaches('counted'), { kind: 'counted', option: 'birds' })
-  assert.deepEqual(puts, ['cats', 'birds'])
+  assert.deepEqual(puts, ['cats 1', 'birds 3'])
   assert.equal(most, 1)
   assert.ok(!states.some((state) => state.kind === 'counted' && state.option === 'cats'))
 })
@@ -100,6 +128,7 @@ test('an answer that is no problem document is still told', async () => {
   const states: BallotState[] = []
   const told = Promise.withResolvers<void>()
   const sender = createBallotSender({
+    lastOrder: createOrder(),
     put: async () => new Response('<html>', { status: 413, statusText: 'Content Too Large' }),
     onChange: (state) => {
       states.push(state)
@@ -109,4 +138,63 @@ test('an answer that is no problem document is still told', async () => {
   sender.choose('cats')
   await told.promise
   assert.deepEqual(states.at(-1), { kind: 'refused', option: 'cats', problem: 'internal', title: 'Content Too Large' })
+})
+
+test('a choice keeps its order over all tries, and the order is kept before the first', async () => {
+  const { sender, puts, lastOrder, reaches } = send(new TypeError('offline'), 503, 200)
+  sender.learn(40)
+  sender.choose('cats')
+  assert.equal(lastOrder.read(), 41)
+  await reaches('counted')
+  assert.deepEqual(puts, ['cats 41', 'cats 41', 'cats 41'])
+})
+
+test('a choice that another device of the voter was ahead of is sent again above it', async () => {
+  const { sender, puts, lastOrder, reaches } = send({ supersededBy: 7 }, 200)
+  sender.choose('cats')
+  assert.deepEqual(await reaches('counted'), { kind: 'counted', option: 'cats' })
+  assert.deepEqual(puts, ['cats 1', 'cats 8'])
+  assert.equal(lastOrder.read(), 8)
+})
+
+test('two devices that outbid each other come to rest', async () => {
+  const { sender, puts, kept, reaches } = send(
+    { supersededBy: 7 },
+    { supersededBy: 9 },
+    { supersededBy: 11 },
+    { supersededBy: 13 },
+  )
+  sender.choose('cats')
+  assert.deepEqual(await reaches('overtaken'), { kind: 'overtaken' })
+  assert.deepEqual(puts, ['cats 1', 'cats 8', 'cats 10', 'cats 12'])
+  assert.equal(kept.at(-1), undefined)
+})
+
+test('a choice that a later one of another tab overtook is not sent again', async () => {
+  const answer = Promise.withResolvers<number>()
+  const { sender, puts, lastOrder, reaches } = send(() => answer.promise)
+  sender.choose('cats')
+  lastOrder.write(2)
+  answer.resolve(503)
+  await reaches('overtaken')
+  assert.deepEqual(puts, ['cats 1'])
+})
+
+test('after a reload a vote goes on with its order, unless a later one was chosen in another tab', async () => {
+  const { sender, puts, reaches } = send(200)
+  sender.resume({ option: 'cats', order: 3 })
+  await reaches('counted')
+  assert.deepEqual(puts, ['cats 3'])
+  const late = send(200)
+  late.lastOrder.write(4)
+  late.sender.resume({ option: 'cats', order: 3 })
+  await late.reaches('overtaken')
+  assert.deepEqual(late.puts, [])
+})
+
+test('a server from before the orders gets votes without one', async () => {
+  const { sender, puts, reaches } = send(400, 401, 200)
+  sender.choose('cats')
+  await reaches('counted')
+  assert.deepEqual(puts, ['cats 1', 'cats without', 'cats without'])
 })

@@ -1,5 +1,12 @@
 import { backoffMs, type BackoffOptions } from '../../../shared/protocol/backoff.ts'
 
+/** A choice and its place among the votes of this voter: of two votes the one with the higher order stands. */
+export interface Vote {
+  readonly option: string
+  /** From 1 on. */
+  readonly order: number
+}
+
 /** What became of the last tap. */
 export type BallotState =
   | { readonly kind: 'none' }
@@ -7,15 +14,19 @@ export type BallotState =
   | { readonly kind: 'sending'; readonly option: string; readonly isRetry: boolean }
   /** The server has committed it. */
   | { readonly kind: 'counted'; readonly option: string }
+  /** A later vote of this voter stands, or is on its way: one from another tab or another device. */
+  | { readonly kind: 'overtaken' }
   /** The server will not have it. `problem` is the last part of the problem's type, `title` what it says to people. */
   | { readonly kind: 'refused'; readonly option: string; readonly problem: string; readonly title: string }
 
 export interface BallotSenderOptions {
-  /** Casts the ballot: resolves with the response, rejects when there is none. */
-  readonly put: (option: string, signal: AbortSignal) => Promise<Response>
+  /** Casts the ballot: resolves with the response, rejects when there is none. Without an order: for a server that knows none. */
+  readonly put: (vote: { readonly option: string; readonly order?: number }, signal: AbortSignal) => Promise<Response>
   readonly onChange: (state: BallotState) => void
-  /** Stores the choice so that a reload keeps it; called with undefined once nothing waits. */
-  readonly keep?: (option: string | undefined) => void
+  /** The highest order that this browser has given to a vote in this poll, 0 for none; shared by its tabs, kept over reloads. */
+  readonly lastOrder: { read(): number; write(order: number): void }
+  /** Stores the vote that waits so that a reload keeps it; called with undefined once nothing waits. */
+  readonly keep?: (vote: Vote | undefined) => void
   readonly random?: () => number
   /** How long one try may take. */
   readonly timeoutMs?: number
@@ -24,21 +35,43 @@ export interface BallotSenderOptions {
 export interface BallotSender {
   /** The latest choice wins; it is sent until the server has answered for good. */
   choose(option: string): void
+  /** Goes on with a vote that was kept, unless this browser has given a higher order since. */
+  resume(vote: Vote): void
+  /** Takes note of an order that the server has told: a later choice gets a higher one. */
+  learn(order: number | undefined): void
   /** Tries again at once, if a try is due later. To be called when the network is back. */
   hurry(): void
 }
 
 const RETRY: BackoffOptions = { baseMs: 500, capMs: 8_000 }
+/** How often a choice gets a higher order because another device of the voter was ahead. */
+const MAX_RAISES = 3
 
 /**
- * Sends a ballot until it is acknowledged. One request at a time: a choice made while another is under way is sent after it,
- * so an older one cannot overtake and stay.
+ * Sends a ballot until it is acknowledged. A choice is given its order before it is sent and keeps it over all tries, so that
+ * neither a try that arrives late nor one that arrives twice replaces a later choice. One request at a time: a choice made while
+ * another is under way is sent after it, so that they keep their order also where a server knows no orders.
  */
 export function createBallotSender(options: BallotSenderOptions): BallotSender {
-  const { put, onChange, keep, random = Math.random, timeoutMs = 8_000 } = options
-  let wanted: string | undefined
+  const { put, onChange, lastOrder, keep, random = Math.random, timeoutMs = 8_000 } = options
+  let wanted: Vote | undefined
+  let told = 0
+  let raises = 0
   let isSending = false
   let wake: (() => void) | undefined
+
+  const learn = (order: number | undefined) => (told = Math.max(told, order ?? 0))
+  const want = (vote: Vote | undefined) => {
+    // kept before it is sent: after a reload the next choice has to be higher than whatever may still be under way
+    if (vote && vote.order > lastOrder.read()) lastOrder.write(vote.order)
+    keep?.(vote)
+    wanted = vote
+  }
+  const wantNext = (option: string) => want({ option, order: Math.max(told, lastOrder.read(), wanted?.order ?? 0) + 1 })
+  const settle = (state: BallotState) => {
+    want(undefined)
+    onChange(state)
+  }
 
   const pause = (ms: number) =>
     new Promise<void>((resolve) => {
@@ -49,54 +82,96 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
       }
     })
 
-  /** One try: true when it is over for this option. */
-  const attempt = async (option: string, isFirst: boolean): Promise<boolean> => {
-    const response = await put(option, AbortSignal.timeout(timeoutMs)).catch(() => undefined)
-    if (response === undefined || response.status >= 500 || response.status === 429 || response.status === 408) return false
-    // The refusal set the voter's cookie, so the second try has one.
-    if (response.status === 401 && isFirst) return await attempt(option, false)
-    if (response.status === 401) return false
-    if (option !== wanted) return true
-    wanted = undefined
-    keep?.(undefined)
-    onChange(response.ok ? { kind: 'counted', option } : { kind: 'refused', option, ...(await problemOf(response)) })
-    return true
+  /** One try: the server's judgement, or undefined when there was none and the vote is to be sent again. */
+  const cast = async (vote: Vote): Promise<Response | undefined> => {
+    let sent: Parameters<typeof put>[0] = vote
+    for (let request = 0; request < 3; request++) {
+      const response = await put(sent, AbortSignal.timeout(timeoutMs)).catch(() => undefined)
+      if (response === undefined || response.status >= 500 || response.status === 429 || response.status === 408) return undefined
+      // a server from before the orders takes no body with one
+      if (response.status === 400 && 'order' in sent) sent = { option: vote.option }
+      // the refusal set the voter's cookie, so the next request has one
+      else if (response.status !== 401) return response
+    }
+    return undefined
   }
+
+  /** Takes the server's judgement of a vote. */
+  const hear = async (vote: Vote, response: Response): Promise<void> => {
+    const { option } = vote
+    const { problem, title, order }: Refusal = response.ok ? { problem: '', title: '' } : await problemOf(response)
+    learn(order)
+    // a later choice waits to be sent
+    if (vote !== wanted) return
+    if (response.ok) settle({ kind: 'counted', option })
+    else if (problem !== 'superseded') settle({ kind: 'refused', option, problem, title })
+    else if (isOvertaken(vote) || raises === MAX_RAISES) settle({ kind: 'overtaken' })
+    else {
+      raises++
+      wantNext(option)
+    }
+  }
+  /** Whether another tab of this browser has taken a later choice. */
+  const isOvertaken = (vote: Vote) => lastOrder.read() > vote.order
 
   const run = async () => {
     isSending = true
     let tries = 0
     while (wanted !== undefined) {
-      const option = wanted
-      onChange({ kind: 'sending', option, isRetry: tries > 0 })
-      const isOver = await attempt(option, true)
-      tries = isOver ? 0 : tries + 1
-      if (isOver) continue
-      onChange({ kind: 'sending', option: wanted, isRetry: true })
+      const vote = wanted
+      if (isOvertaken(vote)) {
+        settle({ kind: 'overtaken' })
+        continue
+      }
+      onChange({ kind: 'sending', option: vote.option, isRetry: tries > 0 })
+      const response = await cast(vote)
+      if (response !== undefined) {
+        tries = 0
+        await hear(vote, response)
+        continue
+      }
+      tries++
+      onChange({ kind: 'sending', option: wanted.option, isRetry: true })
       await pause(backoffMs(tries, random, RETRY))
     }
     isSending = false
   }
 
+  const start = (option: string) => {
+    raises = 0
+    if (isSending) {
+      onChange({ kind: 'sending', option, isRetry: false })
+      wake?.()
+    } else void run()
+  }
   return {
     choose(option) {
-      wanted = option
-      keep?.(option)
-      if (isSending) {
-        onChange({ kind: 'sending', option, isRetry: false })
-        wake?.()
-      } else void run()
+      wantNext(option)
+      start(option)
     },
+    resume(vote) {
+      want(vote)
+      start(vote.option)
+    },
+    learn,
     hurry: () => wake?.(),
   }
 }
 
-async function problemOf(response: Response): Promise<{ problem: string; title: string }> {
+interface Refusal {
+  readonly problem: string
+  readonly title: string
+  /** Of the ballot that stands, where the problem tells it. */
+  readonly order?: number
+}
+
+async function problemOf(response: Response): Promise<Refusal> {
   const fallback = { problem: 'internal', title: response.statusText }
   try {
     const body: unknown = await response.json()
     if (typeof body !== 'object' || body === null || !('type' in body) || !('title' in body)) return fallback
-    return { problem: String(body.type).split('/').at(-1) ?? '', title: String(body.title) }
+    const order = 'order' in body && typeof body.order === 'number' ? { order: body.order } : {}
+    return { problem: String(body.type).split('/').at(-1) ?? '', title: String(body.title), ...order }
   } catch {
     return fallback
   }

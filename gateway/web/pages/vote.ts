@@ -1,21 +1,31 @@
 import type { PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import type { CloseCode } from '../../../shared/protocol/close-codes.ts'
+import { isNewer, type Versioned } from '../../../shared/protocol/order.ts'
 import { LiveTally } from '../live-tally.ts'
 import { barsOf } from '../model/bars.ts'
-import { createBallotSender, type BallotState } from '../model/ballot-sender.ts'
+import { createBallotSender, type BallotState, type Vote } from '../model/ballot-sender.ts'
+import { receiptOf, standingOf, type KnownBallot, type VotePageState } from '../model/receipt.ts'
 import { shareClient } from '../shared-client.ts'
 import { byId, setText } from './dom.ts'
-import { keep, kept } from './kept.ts'
+import { keep, keepForAll, kept, keptByAll, storedAs } from './kept.ts'
 import { formatTime, messages } from './language.ts'
 import { load } from './load.ts'
 
 interface Standing {
   readonly poll: PollFrame
   readonly tally: TallyFrame
-  readonly ballot: { readonly option: string } | null
-  readonly settings: { readonly policy: 'cookie' | 'ticket' }
+  /** `order` is absent where a server knows none. */
+  readonly ballot: { readonly option: string; readonly order?: number } | null
+  readonly settings: { readonly changeAllowed: boolean; readonly policy: 'cookie' | 'ticket' }
 }
 
+/** Within so many ms the pages of a poll ask for their ballots when counting begins anew, so that they do not ask all at once. */
+const SPREAD_MS = 2_000
+
 const name = location.pathname.split('/')[2] ?? ''
+const ORDER_KEPT_UNDER = `${name}:order`
+/** The option and label of the ballot, and its epoch: the label is told also once the poll has no such option any more. */
+const BALLOT_KEPT_UNDER = `${name}:ballot`
 const ticket = takeTicket()
 const voterHeaders: Readonly<Record<string, string>> = ticket === undefined ? {} : { 'livetally-ticket': ticket }
 const { vote } = messages
@@ -26,25 +36,40 @@ const receipt = byId('receipt', HTMLElement)
 const tallyElement = byId('tally', LiveTally)
 
 let poll: PollFrame | undefined
-let ballot: string | undefined
-let isFinal = false
-let needsTicket = false
+/** The place of the newest tally, and so of the newest definition. */
+let newest: Versioned | undefined
+let ballot: KnownBallot | undefined
 let state: BallotState = { kind: 'none' }
+let isRemoved = false
+let isFinal = false
+let changeAllowed = true
+let needsTicket = false
+const labels = new Map<string, string>()
+/** How often the page has asked for the poll: only the answer to the last question is heard. */
+let questions = 0
+/** The epoch in which the vote under way was sent last. */
+let sentIn = 0
 
 const sender = createBallotSender({
-  put: (option, signal) =>
-    fetch(`/api/polls/${name}/vote`, {
+  put: (sent, signal) => {
+    sentIn = newest?.epoch ?? 0
+    return fetch(`/api/polls/${name}/vote`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json', ...voterHeaders },
-      body: JSON.stringify({ option }),
+      body: JSON.stringify(sent),
       signal,
-    }),
-  keep: (option) => keep(name, option),
+    })
+  },
+  lastOrder: {
+    read: () => Number(keptByAll(ORDER_KEPT_UNDER)) || 0,
+    write: (order) => keepForAll(ORDER_KEPT_UNDER, String(order)),
+  },
+  keep: (waiting) => keep(name, waiting && JSON.stringify(waiting)),
   onChange(changed) {
     state = changed
-    if (changed.kind === 'counted') ballot = changed.option
+    if (changed.kind === 'counted') knowBallot({ option: changed.option, epoch: sentIn })
     if (changed.kind === 'refused') isFinal ||= changed.problem === 'already-voted'
-    if (changed.kind === 'counted' || changed.kind === 'refused') void refresh()
+    if (changed.kind !== 'none' && changed.kind !== 'sending') void refresh()
     render()
   },
 })
@@ -60,12 +85,69 @@ function takeTicket(): string | undefined {
   return given
 }
 
-const labelOf = (option: string) => poll?.options.find(({ id }) => id === option)?.label ?? option
+/** The vote that an earlier load of this page could not deliver. Pages from before the orders kept the option alone. */
+function waitingVote(): Vote | string | undefined {
+  const text = kept(name)
+  const content = parsed(text)
+  return 'order' in content ? (content as Vote) : (text ?? undefined)
+}
+
+/** The object in a text that was kept, or an empty one where the text is no object's. */
+function parsed(text: string | null): object {
+  try {
+    const content: unknown = JSON.parse(text ?? '')
+    return typeof content === 'object' && content !== null ? content : {}
+  } catch {
+    return {}
+  }
+}
+
+function labelOf(option: string): string | undefined {
+  const label = labels.get(option)
+  if (label !== undefined) return label
+  const known = parsed(keptByAll(BALLOT_KEPT_UNDER)) as { readonly option?: string; readonly label?: string }
+  return known.option === option ? known.label : undefined
+}
+
+function knowBallot(known: KnownBallot | undefined): void {
+  ballot = known
+  const label = known && labels.get(known.option)
+  if (label !== undefined) keepForAll(BALLOT_KEPT_UNDER, JSON.stringify({ ...known, label }))
+}
+
+/** Takes in a tally with its definition, unless newer ones are known. */
+function learn(tally: TallyFrame, definition: PollFrame): void {
+  const isFirst = newest === undefined
+  if (newest && isNewer(newest, tally)) return
+  const hasBegunAnew = !isFirst && tally.epoch > (newest?.epoch ?? 0)
+  newest = tally
+  if (poll !== definition) {
+    const before = ballot && labels.get(ballot.option)
+    poll = definition
+    for (const { id, label } of definition.options) labels.set(id, label)
+    if (ballot && labels.get(ballot.option) !== before) knowBallot(ballot)
+  }
+  if (!hasBegunAnew) return
+  isFinal = false
+  if (state.kind !== 'sending') state = { kind: 'none' }
+}
+
+const page = (shown: PollFrame): VotePageState => ({
+  poll: shown,
+  epoch: newest?.epoch ?? 0,
+  ballot,
+  state,
+  isRemoved,
+  changeAllowed,
+  isFinal,
+  needsTicket,
+})
 
 function renderChoices(shown: PollFrame): void {
   const colors = barsOf(shown, { type: 'tally', poll: name, epoch: 0, version: 0, total: 0, at: '' }).bars
-  const marked = state.kind === 'sending' ? state.option : ballot
-  const isOpen = shown.state === 'open'
+  const standing = standingOf(page(shown)) === 'counts' ? ballot?.option : undefined
+  const marked = state.kind === 'sending' ? state.option : standing
+  const isOpen = shown.state === 'open' && !isRemoved
   if (choices.childElementCount !== colors.length || choices.dataset['shape'] !== JSON.stringify(shown.options)) {
     choices.dataset['shape'] = JSON.stringify(shown.options)
     choices.replaceChildren(
@@ -91,38 +173,25 @@ function renderChoices(shown: PollFrame): void {
   }
 }
 
-function receiptOf(shown: PollFrame): { kind: string; strong?: string; rest?: string } {
-  if (state.kind === 'sending') {
-    const option = labelOf(state.option)
-    return state.isRetry ? { kind: 'waiting', strong: vote.retrying(option) } : { kind: 'sending', strong: vote.sending(option) }
-  }
-  const counted = ballot === undefined ? {} : { strong: vote.counted(labelOf(ballot)) }
-  if (state.kind === 'refused' && !(isFinal && ballot !== undefined)) {
-    return { kind: 'refused', strong: vote.refused(state.title), rest: counted.strong ?? '' }
-  }
-  if (ballot === undefined)
-    return { kind: 'none', rest: shown.state !== 'open' ? '' : needsTicket ? vote.needsTicket : vote.invite }
-  return { kind: 'counted', ...counted, rest: shown.state !== 'open' ? '' : isFinal ? vote.final : vote.change }
-}
-
 function render(): void {
   if (!poll) return
   document.title = `${poll.question} · Livetally`
   setText(question, poll.question)
   const stateTag = byId('state', HTMLElement)
-  stateTag.dataset['state'] = poll.state
-  setText(stateTag, messages.home[poll.state])
+  stateTag.dataset['state'] = isRemoved ? 'removed' : poll.state
+  setText(stateTag, isRemoved ? vote.removedState : messages.home[poll.state])
   const now = Date.now()
   const closes =
     poll.state === 'open' && poll.closesAt && Date.parse(poll.closesAt) > now
       ? vote.closesAt(formatTime(poll.closesAt))
       : undefined
   const opens = poll.opensAt && Date.parse(poll.opensAt) > now ? vote.opensAt(formatTime(poll.opensAt)) : ''
-  setText(notice, { open: closes, closed: vote.closed, scheduled: `${vote.scheduled} ${opens}` }[poll.state])
+  const said = { open: closes, closed: vote.closed, scheduled: `${vote.scheduled} ${opens}` }[poll.state]
+  setText(notice, isRemoved ? undefined : said)
   byId('ballot', HTMLElement).hidden = false
   byId('results', HTMLElement).hidden = false
   renderChoices(poll)
-  const { kind, strong, rest } = receiptOf(poll)
+  const { kind, strong, rest } = receiptOf(page(poll), vote, labelOf)
   receipt.dataset['kind'] = kind
   const emphasis = document.createElement('strong')
   emphasis.textContent = strong ?? ''
@@ -131,6 +200,8 @@ function render(): void {
 
 /** Reads the poll with this browser's ballot, and with counts that only voters may see. */
 async function refresh(): Promise<void> {
+  const asked = ++questions
+  const askedIn = newest?.epoch
   const loaded = await load<Standing>(
     `/api/polls/${name}`,
     () => {
@@ -138,15 +209,42 @@ async function refresh(): Promise<void> {
     },
     voterHeaders,
   )
+  if (asked !== questions) return
   if (!loaded.ok) {
-    setText(question, vote.unknownPoll)
+    if (!poll) setText(question, vote.unknownPoll)
+    else if (loaded.status === 404) remove()
     return
   }
   const { poll: definition, tally, ballot: cast, settings } = loaded.content
-  poll = definition
+  learn(tally, definition)
   needsTicket = settings.policy === 'ticket' && ticket === undefined
-  ballot = cast?.option
+  changeAllowed = settings.changeAllowed
+  sender.learn(cast?.order)
+  // the server reads the ballot first, so a ballot that a reset has removed may come with the tally after it
+  knowBallot(cast ? { option: cast.option, epoch: Math.min(askedIn ?? tally.epoch, tally.epoch) } : undefined)
   if (tally.counts) tallyElement.reveal(tally)
+  render()
+  askWhetherItCounts()
+}
+
+let isAsking = false
+/** Asks for the ballot when counting has begun anew since the page heard of it. */
+function askWhetherItCounts(): void {
+  if (isAsking || !ballot || ballot.epoch >= (newest?.epoch ?? 0)) return
+  isAsking = true
+  setTimeout(() => {
+    isAsking = false
+    void refresh()
+  }, Math.random() * SPREAD_MS)
+}
+
+/** Takes in the code with which the wire ended the poll. */
+function hearEnd(code: number | undefined): void {
+  if (code === (4404 satisfies typeof CloseCode.unknownPoll)) remove()
+}
+
+function remove(): void {
+  isRemoved = true
   render()
 }
 
@@ -157,14 +255,18 @@ const bigScreen = byId('big-screen', HTMLAnchorElement)
 bigScreen.href = `/p/${name}/results`
 setText(bigScreen, vote.bigScreen)
 globalThis.addEventListener('online', () => sender.hurry())
+// another tab's vote was counted
+globalThis.addEventListener('storage', ({ key }) => key === storedAs(BALLOT_KEPT_UNDER) && void refresh())
 
 await refresh()
 if (poll) {
   tallyElement.setAttribute('poll', name)
+  const { client } = shareClient(undefined)
   let revealing = false
-  shareClient(undefined).client.subscribe(name, (tally, definition) => {
-    poll = definition
+  client.subscribe(name, (tally, definition) => {
+    learn(tally, definition)
     render()
+    askWhetherItCounts()
     // The wire may hold back counts that this voter may see, so the page asks for them at intervals.
     if (tally.counts || ballot === undefined || revealing) return
     revealing = true
@@ -173,6 +275,8 @@ if (poll) {
       void refresh()
     }, 2_000)
   })
-  const waiting = kept(name)
-  if (waiting !== null) sender.choose(waiting)
+  client.addEventListener('status', ({ detail }) => hearEnd(detail.code))
+  const waiting = waitingVote()
+  if (typeof waiting === 'string') sender.choose(waiting)
+  else if (waiting) sender.resume(waiting)
 }
