@@ -47,6 +47,6 @@ export interface Database extends Queryable {
   /** Runs `work` between BEGIN and COMMIT; rolls back, or discards a broken connection, when it throws. */
   withTransaction<T>(work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>
   openSession(options: SessionOptions): Promise<Session>
-  /** Ends the pool once running statements are done. Whoever opened a session closes it. */
+  /** Ends the pool once running statements are done, or after a second. Whoever opened a session closes it. */
   close(): Promise<void>
 }

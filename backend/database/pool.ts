@@ -1,5 +1,6 @@
 /** Makes a Database of a pg pool: discards broken connections, and ends transactions in every case, which pg leaves to its users. */
 import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
+import { within } from '../../shared/lifecycle/within.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './database.ts'
 import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './errors.ts'
@@ -18,6 +19,9 @@ export interface PoolOptions {
   /** Runs after the pool has ended. */
   afterClose?(): Promise<void>
 }
+
+/** How long closing waits for a server that does not answer, in ms. */
+const CLOSE_MS = 1_000
 
 export function createDatabase(options: PoolOptions): Database {
   const { pool, log } = options
@@ -62,7 +66,9 @@ export function createDatabase(options: PoolOptions): Database {
     },
     openSession: (session) => options.openSession(session),
     close: async () => {
-      await pool.end()
+      await within(CLOSE_MS, 'Postgres has not taken leave', pool.end()).catch((error: unknown) => {
+        log.debug({ err: error }, 'the database connections are left open')
+      })
       await options.afterClose?.()
     },
   }
@@ -116,7 +122,8 @@ export async function connectSession(client: Client): Promise<Session & { readon
     close: async () => {
       // a connection whose query is still running would keep `end` waiting for its answer
       if (lost) client.connection.stream.destroy()
-      await client.end()
+      // neither would one whose server does not answer
+      await within(CLOSE_MS, 'Postgres has not taken leave', client.end()).catch(() => client.connection.stream.destroy())
     },
   }
 }

@@ -9,7 +9,7 @@ import { createTallyFeed } from './tally-feed.ts'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
-function snapshot(version: number): Snapshot {
+function snapshot(version: number, epoch = 1): Snapshot {
   const poll = 'cats-or-dogs'
   return {
     poll: {
@@ -22,15 +22,15 @@ function snapshot(version: number): Snapshot {
       opensAt: null,
       closesAt: null,
     },
-    tally: { type: 'tally', poll, epoch: 1, version, total: version, at: '2026-01-01T00:00:00.000Z' },
+    tally: { type: 'tally', poll, epoch, version, total: version, at: '2026-01-01T00:00:00.000Z' },
   }
 }
 
-function createScene() {
+function createScene(ask: () => Promise<Snapshot | undefined> = async () => undefined) {
   const clock = createManualClock(1_000_000)
   const bus = createMemoryBus({ now: clock.now })
   const hub = createHub({ clock, sourceAt: () => feed.sourceAt, sourceAgeMs: () => feed.sourceAgeMs(), slowMs: 10_000 })
-  const feed = createTallyFeed({ bus, hub, ask: async () => undefined, clock, log: silent })
+  const feed = createTallyFeed({ bus, hub, ask, clock, log: silent })
   const stop = new AbortController()
   const ended = feed.run(stop.signal)
   return { clock, bus, hub, feed, stop: () => (stop.abort(), ended) }
@@ -75,5 +75,20 @@ test('goes on in step when the wall clock is set back', async () => {
   await bus.admit(snapshot(2))
   await clock.advance(1_000)
   assert.deepEqual([hub.snapshot('cats-or-dogs')?.tally.version, feed.sourceAgeMs()], [2, 0])
+  await stop()
+})
+
+test('does not end a poll that was created again while a backend was asked about the one before it', async () => {
+  const answer = Promise.withResolvers<undefined>()
+  const { clock, bus, hub, feed, stop } = createScene(() => answer.promise)
+  await bus.admit(snapshot(7))
+  await feed.follow('cats-or-dogs')
+  await bus.heartbeat(1)
+  await bus.forget('cats-or-dogs', 1)
+  await clock.advance(1_000)
+  await bus.admit(snapshot(1, 2))
+  answer.resolve(undefined)
+  await clock.advance(1_000)
+  assert.deepEqual([feed.isFollowing('cats-or-dogs'), hub.snapshot('cats-or-dogs')?.tally.epoch], [true, 2])
   await stop()
 })

@@ -113,7 +113,10 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
 
   /** Ends a poll if a backend confirms that it is gone, since the bus may lack a poll that the database has. */
   const endIfGone = async (slug: string) => {
+    const before = hub.snapshot(slug)
     if ((await ask(slug)) !== undefined) return
+    // a poll of the same name was created while the answer was under way
+    if (hub.snapshot(slug) !== before) return
     followed.get(slug)?.unsubscribe?.()
     followed.delete(slug)
     hub.end(slug)

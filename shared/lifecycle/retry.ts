@@ -10,7 +10,7 @@ export interface RetryOptions {
   readonly signal: AbortSignal
 }
 
-/** Tries until it works or the signal aborts. The waits between tries are exponential from 100 ms, jittered, 3 s at most. */
+/** Tries until it works or the signal aborts. The waits between tries are exponential from 100 ms, jittered, 1 s at most. */
 export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   return await pRetry(
     async () => {
@@ -24,7 +24,7 @@ export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryO
     {
       retries: Infinity,
       minTimeout: 100,
-      maxTimeout: 3_000,
+      maxTimeout: 1_000,
       factor: 2,
       randomize: true,
       signal: options.signal,
