@@ -262,6 +262,19 @@ describe('bad input', () => {
     socket.destroy()
   })
 
+  test('an upgrade to something else that gets no answer it could use is not kept open after it', async () => {
+    const { port, hostname } = new URL(url)
+    for (const [path, status] of [
+      ['/ws?poll=cats-or-dogs', 426],
+      ['/nothing/here', 404],
+    ] as const) {
+      const socket = connect(Number(port), hostname)
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n`)
+      const answer = Buffer.concat(await socket.setTimeout(5_000, () => socket.destroy(new Error('still open'))).toArray())
+      assert.match(answer.toString(), new RegExp(`^HTTP/1.1 ${status} `))
+    }
+  })
+
   test('a health check over HTTP/1.0, without a Host header, is no bad input', async () => {
     for (const at of [url, cluster.backends[0]?.url ?? '']) {
       const { port, hostname } = new URL(at)

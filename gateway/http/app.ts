@@ -53,9 +53,12 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   app.get('/health', (c) => answer(c, probes.health()))
 
   app.use(requestId())
-  // no upgrade reaches this route: the server's `upgrade` event goes to upgrade.ts
+  // no upgrade to WebSocket reaches this route: the server's `upgrade` event goes to upgrade.ts
   app.get('/ws', () =>
-    problemResponse(426, 'bad-request', 'This address speaks WebSocket only.', { upgrade: 'websocket', connection: 'upgrade' }),
+    problemResponse(426, 'bad-request', 'This address speaks WebSocket only.', {
+      upgrade: 'websocket',
+      connection: 'upgrade, close',
+    }),
   )
 
   app.use(async (c, next) => {
@@ -119,5 +122,7 @@ function answer(c: Context, { status, body }: ReturnType<Probes['live']>): Respo
 }
 
 function notFound(c: Context): Response {
-  return problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`)
+  // who wants to speak another protocol has no further request for this connection
+  const headers: Record<string, string> = c.req.header('upgrade') === undefined ? {} : { connection: 'close' }
+  return problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`, headers)
 }
