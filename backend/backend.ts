@@ -6,6 +6,7 @@ import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
+import { createStamps } from '../shared/protocol/vote-order.ts'
 import { createApp } from './http/app.ts'
 import { createBallotBox, type BallotBox } from './ballots/ballot-box.ts'
 import type { Database } from './database/database.ts'
@@ -86,7 +87,8 @@ export function createBackend(options: BackendOptions): Backend {
   metrics.gauge('livetally_votes_waiting', 'Votes waiting for their transaction.', () => ballotBox.queued)
   const voters = createVoterCookie({ secret: options.cookieSecret, now })
   const tickets = createTicketStore(database)
-  const votes = createVoteCaster({ ballotBox, tickets, voters, log, onVote: (outcome) => outcomes.add(1, { outcome }) })
+  const stamp = createStamps(() => clock.date())
+  const votes = createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVote: (outcome) => outcomes.add(1, { outcome }) })
   const app = createApp({
     probes,
     polls,

@@ -53,7 +53,7 @@ describe('the organiser', () => {
     assert.equal(await vote('guests', tickets[2] ?? '', 'dogs'), 403)
     assert.equal(await total('members'), 2)
     const mine = await ask('GET', '/api/polls/members', undefined, { 'livetally-ticket': tickets[0] ?? '' })
-    assert.deepEqual(((await mine.json()) as { ballot: object }).ballot, { option: 'dogs' })
+    assert.equal(((await mine.json()) as { ballot: { option: string } }).ballot.option, 'dogs')
     const byCookie = await (await createVoter(url, 'members')).vote(url, 'cats')
     assert.equal(byCookie.status, 403, 'a cookie is no ticket')
   })

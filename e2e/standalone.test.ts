@@ -64,7 +64,7 @@ describe('everything in one process', () => {
       ballot: { option: string }
     }
     assert.deepEqual(standing.tally.counts, { cats: 0, dogs: 1 })
-    assert.deepEqual(standing.ballot, { option: 'dogs' }, 'the same browser is known again')
+    assert.equal(standing.ballot.option, 'dogs', 'the same browser is known again')
   })
 
   test('keeps every acknowledged vote when it is killed', async (t) => {

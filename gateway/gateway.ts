@@ -10,12 +10,14 @@ import { type Address, DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecy
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
+import { createStamps } from '../shared/protocol/vote-order.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
 import type { Api } from './api/api.ts'
 import { createListener } from './handshake/listener.ts'
 import { createApp } from './http/app.ts'
 import { createConnectionLimits } from './access/connection-limits.ts'
+import { stampVotes } from './api/stamp-votes.ts'
 import { bundleVotes } from './api/vote-bundler.ts'
 import { createPeerReader } from './access/client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
@@ -110,7 +112,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const app = createApp({
     probes,
     fetch: (request) => api.fetch(request),
-    castVote: bundleVotes((votes) => api.castVotes(votes)),
+    castVote: stampVotes(
+      bundleVotes((votes) => api.castVotes(votes)),
+      createStamps(() => clock.date()),
+    ),
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,

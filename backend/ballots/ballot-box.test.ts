@@ -4,10 +4,21 @@ import { test } from 'node:test'
 import { type BallotBox, type BallotBoxOptions, createBallotBox } from './ballot-box.ts'
 import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
 import { type DatabaseUnderTest, onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { createStamps } from '../../shared/protocol/vote-order.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { createPollStore } from '../polls/poll-store.ts'
 
 const sql = (text: string) => ({ text })
+const stamp = createStamps(Date.now)
+
+interface UnorderedVote {
+  readonly slug: string
+  readonly voter: string
+  readonly option: string
+}
+
+/** Casts a vote with an order above all before. */
+const castNow = (box: BallotBox, vote: UnorderedVote) => box.cast({ ...vote, order: stamp() })
 
 const withBox = async (
   { database, log }: DatabaseUnderTest,
@@ -61,7 +72,7 @@ onEachDatabase('the ballot box', (use, kind) => {
       use(),
       async (box) => {
         for (const option of ['cats', 'cats', 'dogs'])
-          assert.deepEqual(await box.cast({ slug: poll, voter, option }), { kind: 'accepted' })
+          assert.deepEqual(await castNow(box, { slug: poll, voter, option }), { kind: 'accepted' })
         assert.equal((await box.ballotOf(poll, voter))?.option, 'dogs')
         assert.equal(await box.ballotOf(poll, randomUUID()), undefined)
       },
@@ -78,7 +89,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const later = (await under.createPoll({ opensAt: new Date(Date.now() + 60_000) })).slug
     const ticketed = (await under.createPoll({ policy: 'ticket' })).slug
     await withBox(under, async (box) => {
-      const cast = (slug: string, option: string) => box.cast({ slug, voter: randomUUID(), option })
+      const cast = (slug: string, option: string) => castNow(box, { slug, voter: randomUUID(), option })
       const outcomes = await Promise.all([
         cast(open, 'cats'),
         cast('nowhere', 'cats'),
@@ -120,7 +131,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     ]
     const { id, slug: poll } = await under.createPoll({ options: ids.map((option) => ({ id: option, label: option })) })
     await withBox(under, async (box) => {
-      const outcomes = await Promise.all(ids.map((option) => box.cast({ slug: poll, voter: randomUUID(), option })))
+      const outcomes = await Promise.all(ids.map((option) => castNow(box, { slug: poll, voter: randomUUID(), option })))
       assert.deepEqual(new Set(kinds(outcomes)), new Set(['accepted']))
     })
     assert.deepEqual(await tallyOf(under.database, id), Object.fromEntries(ids.map((option) => [option, 1])))
@@ -133,7 +144,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const voter = randomUUID()
     await withBox(under, async (box) => {
       const cast = (slug: string, options: readonly string[], by: string = voter) =>
-        Promise.all(options.map((option) => box.cast({ slug, voter: by, option })))
+        Promise.all(options.map((option) => castNow(box, { slug, voter: by, option })))
       assert.deepEqual(new Set(kinds(await cast(changeable.slug, ['cats', 'dogs', 'cats', 'dogs']))), new Set(['accepted']))
       assert.equal((await box.ballotOf(changeable.slug, voter))?.option, 'dogs')
       const refused = { kind: 'already-voted', ballot: 'cats' }
@@ -144,6 +155,29 @@ onEachDatabase('the ballot box', (use, kind) => {
     assert.deepEqual(await tallyOf(under.database, final.id), { cats: 1 })
   })
 
+  test('lets the vote with the highest order stand, whichever comes last', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    await withBox(under, async (box) => {
+      const voter = randomUUID()
+      const cast = (option: string, order: number) => box.cast({ slug: poll, voter, option, order })
+      const superseded = (option: string, order: number) => ({ kind: 'superseded', ballot: { option, order } })
+      const accepted = { kind: 'accepted' }
+      assert.deepEqual(await cast('cats', 5), accepted)
+      assert.deepEqual(await cast('dogs', 4), superseded('cats', 5))
+      assert.deepEqual(await cast('dogs', 5), superseded('cats', 5))
+      assert.deepEqual([await cast('cats', 5), await cast('cats', 3)], [accepted, accepted])
+      assert.deepEqual(await cast('cats', 7), accepted)
+      assert.deepEqual(await cast('dogs', 6), superseded('cats', 7))
+      assert.deepEqual(await Promise.all([cast('dogs', 9), cast('cats', 8), cast('cats', 10)]), [accepted, accepted, accepted])
+      assert.deepEqual(await box.ballotOf(poll, voter), { option: 'cats', order: 10 })
+      assert.deepEqual(await Promise.all([cast('dogs', 12), cast('cats', 11)]), [accepted, superseded('dogs', 12)])
+      const highest = 2 ** 53 - 1
+      assert.deepEqual([await cast('cats', highest), await cast('dogs', highest)], [accepted, superseded('cats', highest)])
+    })
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
+  })
+
   test('takes a ticket wherever it is used, as one ballot', async () => {
     const under = use()
     const { id, slug: poll } = await under.createPoll({ policy: 'ticket' })
@@ -151,7 +185,10 @@ onEachDatabase('the ballot box', (use, kind) => {
     await under.database.query(sql('INSERT INTO livetally.tickets (poll_id, voter_id) VALUES ($1, $2)'), [id, voter])
     await withBox(under, async (box) => {
       assert.deepEqual(
-        kinds([await box.cast({ slug: poll, voter, option: 'cats' }), await box.cast({ slug: poll, voter, option: 'dogs' })]),
+        kinds([
+          await castNow(box, { slug: poll, voter, option: 'cats' }),
+          await castNow(box, { slug: poll, voter, option: 'dogs' }),
+        ]),
         ['accepted', 'accepted'],
       )
     })
@@ -163,7 +200,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const { id, slug: poll } = await under.createPoll()
     await withBox(under, async (box) => {
       const voters = [...Array.from({ length: 20 }, () => randomUUID()), 'no uuid', randomUUID()]
-      const results = await Promise.allSettled(voters.map((voter) => box.cast({ slug: poll, voter, option: 'cats' })))
+      const results = await Promise.allSettled(voters.map((voter) => castNow(box, { slug: poll, voter, option: 'cats' })))
       const refused = results.filter((result) => result.status === 'rejected')
       assert.deepEqual(
         refused.map(({ reason }) => reason instanceof VoteUnusable),
@@ -180,7 +217,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     await withBox(
       under,
       async (box) => {
-        await Promise.all(Array.from({ length: 250 }, () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })))
+        await Promise.all(Array.from({ length: 250 }, () => castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })))
         assert.equal(commits, 3)
       },
       { writers: 1, batchMax: 100, onCommitted: () => commits++ },
@@ -192,7 +229,7 @@ onEachDatabase('the ballot box', (use, kind) => {
     const under = use()
     const { id, slug: poll } = await under.createPoll()
     const box = createBallotBox({ ...under, now: Date.now, queueMax: 10 })
-    const cast = () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })
+    const cast = () => castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })
     const outcomes = Promise.all(Array.from({ length: 15 }, cast))
     assert.equal(box.queued, 10)
     const drained = box.drain()
@@ -220,7 +257,7 @@ onEachDatabase('the ballot box', (use, kind) => {
       const voter = async () => {
         while (voting) {
           const castAt = performance.now()
-          const { kind: outcome } = await box.cast({ slug: poll, voter: randomUUID(), option: 'cats' })
+          const { kind: outcome } = await castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })
           if (outcome === 'accepted') accepted[castAt > closedAt ? 'after' : 'before']++
         }
       }
@@ -248,7 +285,7 @@ onEachDatabase('the ballot box', (use, kind) => {
       const voters = Promise.all(
         Array.from({ length: 32 }, async () => {
           while (voting) {
-            assert.deepEqual(await box.cast({ slug: poll, voter: randomUUID(), option: 'dogs' }), { kind: 'accepted' })
+            assert.deepEqual(await castNow(box, { slug: poll, voter: randomUUID(), option: 'dogs' }), { kind: 'accepted' })
             accepted++
           }
         }),
@@ -264,30 +301,80 @@ onEachDatabase('the ballot box', (use, kind) => {
     })
   })
 
-  test('does not replace a newer vote when it tries an older one again', async () => {
+  test('does not replace a newer vote when it tries an older one again, and does not call it accepted', async () => {
     const under = use()
     const { slug: poll } = await under.createPoll()
     const voter = randomUUID()
     const gate = Promise.withResolvers<void>()
     let attempts = 0
-    // the answer to the first attempt is lost, and the second attempt starts late
+    // the first attempt is lost on its way, and the second starts late
     const flaky = interrupted(under.database, async () => {
       if (attempts++ > 0) return
       await gate.promise
       throw new Error('Connection terminated unexpectedly')
     })
-    const [old, other] = [
-      createBallotBox({ database: flaky, log: under.log, now: Date.now }),
-      createBallotBox({ database: under.database, log: under.log, now: Date.now }),
-    ]
-    const first = old.cast({ slug: poll, voter, option: 'cats' })
+    const [old, other] = [flaky, under.database].map((database) => createBallotBox({ database, log: under.log, now: Date.now }))
+    assert.ok(old !== undefined && other !== undefined)
+    const first = old.cast({ slug: poll, voter, option: 'cats', order: 1 })
     while (attempts === 0) await new Promise(setImmediate)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    await other.cast({ slug: poll, voter, option: 'dogs' })
+    assert.deepEqual(await other.cast({ slug: poll, voter, option: 'dogs', order: 2 }), { kind: 'accepted' })
     gate.resolve()
-    assert.deepEqual(await first, { kind: 'accepted' })
-    assert.equal((await other.ballotOf(poll, voter))?.option, 'dogs')
+    assert.deepEqual(await first, { kind: 'superseded', ballot: { option: 'dogs', order: 2 } })
+    assert.deepEqual(await other.ballotOf(poll, voter), { option: 'dogs', order: 2 })
     await Promise.all([old.drain(), other.drain()])
+  })
+
+  test('stores a change that it tries again, however late the answers of the database come', async () => {
+    const under = use()
+    const { slug: poll } = await under.createPoll()
+    const voter = randomUUID()
+    let attempts = 0
+    const slow: Database = {
+      ...under.database,
+      openSession: async (options) => {
+        const session = await under.database.openSession(options)
+        return {
+          ...session,
+          lost: false,
+          query: async (statement, values) => {
+            if (statement.name === 'cast batch' && attempts++ === 1) throw new Error('Connection terminated unexpectedly')
+            const rows = await session.query<never>(statement, values)
+            if (statement.name !== 'cast batch') await new Promise((resolve) => setTimeout(resolve, 80))
+            return rows
+          },
+        }
+      },
+    }
+    const box = createBallotBox({ database: slow, log: under.log, now: Date.now })
+    assert.deepEqual(await castNow(box, { slug: poll, voter, option: 'cats' }), { kind: 'accepted' })
+    assert.deepEqual(await castNow(box, { slug: poll, voter, option: 'dogs' }), { kind: 'accepted' })
+    assert.equal(attempts, 3)
+    assert.equal((await box.ballotOf(poll, voter))?.option, 'dogs')
+    await box.drain()
+  })
+
+  test('names the ballot that another replica commits while the statement waits for it', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const voter = randomUUID()
+    await withBox(under, async (box) => {
+      await box.cast({ slug: poll, voter, option: 'cats', order: 1 })
+      const other = await under.database.openSession({ label: 'another replica' })
+      await other.query(sql('BEGIN'))
+      await other.query(
+        sql("UPDATE livetally.ballots SET option = 'dogs', vote_order = 9 WHERE poll_id = $1 AND voter_id = $2"),
+        [id, voter],
+      )
+      const cast = box.cast({ slug: poll, voter, option: 'cats', order: 5 })
+      const waiting = sql(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'livetally ballot box' AND wait_event_type = 'Lock'",
+      )
+      while ((await under.database.query(waiting)).length === 0) await new Promise(setImmediate)
+      await other.query(sql('COMMIT'))
+      await other.close()
+      assert.deepEqual(await cast, { kind: 'superseded', ballot: { option: 'dogs', order: 9 } })
+    })
+    assert.deepEqual(await tallyOf(under.database, id), { dogs: 1 })
   })
 
   test("keeps the order of a voter's votes, and lets others pass while one of them is in flight", async () => {
@@ -301,10 +388,10 @@ onEachDatabase('the ballot box', (use, kind) => {
     })
     const box = createBallotBox({ database: slow, log: under.log, now: Date.now })
     const voter = randomUUID()
-    const first = box.cast({ slug: poll, voter, option: 'cats' })
+    const first = castNow(box, { slug: poll, voter, option: 'cats' })
     while (batches === 0) await new Promise(setImmediate)
-    const second = box.cast({ slug: poll, voter: voter.toUpperCase(), option: 'dogs' })
-    assert.deepEqual(await box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), { kind: 'accepted' })
+    const second = castNow(box, { slug: poll, voter: voter.toUpperCase(), option: 'dogs' })
+    assert.deepEqual(await castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' }), { kind: 'accepted' })
     assert.equal(box.queued, 2)
     assert.equal(await box.ballotOf(poll, voter), undefined)
     gate.resolve()
@@ -318,9 +405,9 @@ onEachDatabase('the ballot box', (use, kind) => {
     const { slug: poll } = await under.createPoll()
     const dead: Database = { ...under.database, openSession: () => Promise.reject(new Error('connect ECONNREFUSED')) }
     const box = createBallotBox({ database: dead, log: under.log, now: Date.now, giveUpMs: 100 })
-    await assert.rejects(box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
+    await assert.rejects(castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
     const waiting = createBallotBox({ database: dead, log: under.log, now: Date.now })
-    const cast = assert.rejects(waiting.cast({ slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
+    const cast = assert.rejects(castNow(waiting, { slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
     await waiting.drain(AbortSignal.timeout(50))
     await cast
   })
@@ -332,7 +419,7 @@ onEachDatabase('the ballot box', (use, kind) => {
       createBallotBox({ database: under.database, log: under.log, now: Date.now, writers: 2, batchMax: 25 }),
     )
     await Promise.all(
-      boxes.flatMap((box) => Array.from({ length: 50 }, () => box.cast({ slug: poll, voter: randomUUID(), option: 'cats' }))),
+      boxes.flatMap((box) => Array.from({ length: 50 }, () => castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' }))),
     )
     const slots = await under.database.query<{ slot: number }>(
       sql('SELECT DISTINCT slot FROM livetally.counters WHERE poll_id = $1 ORDER BY slot'),

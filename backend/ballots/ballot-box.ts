@@ -5,8 +5,16 @@ import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 
 export interface BallotBox {
-  /** Resolves when the vote's transaction has committed, or with why it was refused. Rejects with `VoteUnconfirmed`. */
-  cast(vote: { readonly slug: string; readonly voter: string; readonly option: string }): Promise<CastOutcome>
+  /**
+   * Resolves when the vote's transaction has committed, or with why it was refused. Rejects with `VoteUnconfirmed`.
+   * @param vote `order` is a safe integer above 0: of the voter's votes the one with the highest stands.
+   */
+  cast(vote: {
+    readonly slug: string
+    readonly voter: string
+    readonly option: string
+    readonly order: number
+  }): Promise<CastOutcome>
   /** The voter's ballot in the poll, if there is one. */
   ballotOf(slug: string, voter: string): Promise<Ballot | undefined>
   /** How many votes wait or are in a transaction that has not committed. */
@@ -89,18 +97,18 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   }
 
   return {
-    cast: ({ slug, voter, option }) =>
+    cast: ({ slug, voter, option, order }) =>
       new Promise<CastOutcome>((resolve, reject) => {
         if (closing) return resolve({ kind: 'overloaded', retryAfterMs: 1_000 })
         if (queue.size >= queueMax) return resolve({ kind: 'overloaded', retryAfterMs: waitMs() })
         // Postgres stores no NUL in a text, so no poll has such an option
         if (option.includes('\0')) return resolve({ kind: 'unknown-option' })
-        queue.add({ slug, voter: voter.toLowerCase(), option, resolve, reject })
+        queue.add({ slug, voter: voter.toLowerCase(), option, order, resolve, reject })
         plan()
       }),
     ballotOf: async (slug, voter) => {
-      const [row] = await database.query<{ option: string; cast_at: Date }>(BALLOT_OF, [slug, voter])
-      return row === undefined ? undefined : { option: row.option, castAt: row.cast_at }
+      const [row] = await database.query<{ option: string; vote_order: string }>(BALLOT_OF, [slug, voter])
+      return row === undefined ? undefined : { option: row.option, order: Number(row.vote_order) }
     },
     get queued() {
       return queue.size
@@ -127,13 +135,13 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
 
 const BALLOT_OF = {
   name: 'ballot of',
-  text: `SELECT b.option, b.cast_at FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id
+  text: `SELECT b.option, b.vote_order FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id
 WHERE p.slug = $1 AND b.voter_id = $2`,
 }
 
 interface BallotQueue {
   add(vote: Vote): void
-  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. */
+  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. A voter's are in order. */
   take(max: number): Vote[]
   release(batch: readonly Vote[]): void
   readonly waiting: number
@@ -141,7 +149,10 @@ interface BallotQueue {
   readonly size: number
 }
 
-/** While a vote of a voter is in a transaction, the voter's next vote waits, so that they keep their order. */
+/**
+ * While a vote of a voter is in a transaction, the voter's next vote waits, so that it is judged by the ballot of the one before. So
+ * does a vote whose order is not higher than that of the voter's vote before it in the batch.
+ */
 function createBallotQueue(): BallotQueue {
   let waiting: Vote[] = []
   let inFlight = 0
@@ -154,14 +165,19 @@ function createBallotQueue(): BallotQueue {
     take: (max) => {
       const batch: Vote[] = []
       const held: Vote[] = []
+      const orders = new Map<string, number>()
       let looked = 0
       while (looked < waiting.length && batch.length < max) {
         const vote = waiting[looked++] as Vote
-        if (voters.has(vote.voter)) held.push(vote)
-        else batch.push(vote)
+        if (voters.has(vote.voter) || vote.order <= (orders.get(vote.voter) ?? 0)) {
+          held.push(vote)
+        } else {
+          batch.push(vote)
+          orders.set(vote.voter, vote.order)
+        }
       }
       waiting = held.concat(waiting.slice(looked))
-      for (const { voter } of batch) voters.add(voter)
+      for (const voter of orders.keys()) voters.add(voter)
       inFlight += batch.length
       return batch
     },

@@ -12,6 +12,7 @@ export interface Vote {
   /** In lower case. */
   readonly voter: string
   readonly option: string
+  readonly order: number
   resolve(outcome: CastOutcome): void
   reject(error: Error): void
 }
@@ -40,7 +41,7 @@ export interface BatchWriterOptions {
 
 export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   const { abandoned, giveUpMs, log, now } = options
-  const connection = createWriterConnection(options.database, now)
+  const connection = createWriterConnection(options.database)
 
   const commit = async (batch: readonly Vote[]): Promise<Answer> => {
     const startedAt = now()
@@ -48,8 +49,8 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
       try {
         abandoned.throwIfAborted()
         const session = connection.ready ?? (await connection.open())
-        // a retry must not replace a ballot that the voter has cast through another replica meanwhile
-        const outcomes = await castBatch(session, batch, attempt === 0 ? undefined : connection.databaseTime(startedAt))
+        // a batch that is tried again does no harm: its votes keep their orders
+        const outcomes = await castBatch(session, batch)
         options.onCommitted()
         return () => {
           for (const [i, vote] of batch.entries()) vote.resolve(outcomes[i] ?? ACCEPTED)
@@ -81,10 +82,8 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
 }
 
 /** The writer's session, which is opened when it is needed and claims a counter slot for itself. */
-function createWriterConnection(database: Database, now: () => number) {
+function createWriterConnection(database: Database) {
   let session: Session | undefined
-  /** How far the database's clock is ahead of this process's, ms. */
-  let aheadMs = 0
   const drop = async () => {
     const old = session
     session = undefined
@@ -98,15 +97,13 @@ function createWriterConnection(database: Database, now: () => number) {
       await drop()
       const fresh = await database.openSession({ label: 'ballot box', settings: BATCH_SETTINGS })
       try {
-        const [claim] = await fresh.query<{ at: string }>({ text: CLAIM_SLOT })
-        aheadMs = Number(claim?.at) - now()
+        await fresh.query({ text: CLAIM_SLOT })
       } catch (error) {
         await fresh.close().catch(() => {})
         throw error
       }
       return (session = fresh)
     },
-    databaseTime: (at: number) => new Date(at + aheadMs),
     drop,
   }
 }
@@ -117,5 +114,4 @@ function createWriterConnection(database: Database, now: () => number) {
  */
 const CLAIM_SLOT = `
 SELECT set_config('livetally.slot', coalesce(
-  (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE pg_try_advisory_lock(1282696277, slot) LIMIT 1), ''), false),
-  floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at`
+  (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE pg_try_advisory_lock(1282696277, slot) LIMIT 1), ''), false)`

@@ -1,11 +1,13 @@
 /** Casts a batch of votes by a single statement, which judges the votes, writes the ballots and returns the outcomes. */
-import type { CastOutcome } from './cast-outcome.ts'
+import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Queryable } from '../database/database.ts'
 
 export interface BatchedVote {
   readonly slug: string
   readonly voter: string
   readonly option: string
+  /** A safe integer above 0. */
+  readonly order: number
 }
 
 /** Server settings of a connection that casts batches. */
@@ -18,15 +20,8 @@ export const BATCH_SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
 } as const
 
-/**
- * Casts the votes, in order; the outcome of each is at its index, and absent where it was accepted.
- * @param notAfter for a batch that is tried again: only ballots cast before this time are replaced.
- */
-export async function castBatch(
-  connection: Queryable,
-  votes: readonly BatchedVote[],
-  notAfter: Date | undefined,
-): Promise<(CastOutcome | undefined)[]> {
+/** Casts the votes; the outcome of each is at its index, and absent where it was accepted. Casting them again changes nothing. */
+export async function castBatch(connection: Queryable, votes: readonly BatchedVote[]): Promise<(CastOutcome | undefined)[]> {
   const slugs = new Map<string, number>()
   const refs: number[] = []
   for (const { slug } of votes) {
@@ -40,26 +35,29 @@ export async function castBatch(
     `{${refs.join()}}`,
     textArray(votes.map((vote) => vote.voter)),
     textArray(votes.map((vote) => vote.option)),
-    notAfter ?? null,
+    `{${votes.map((vote) => vote.order).join()}}`,
   ])
 
   const outcomes: (CastOutcome | undefined)[] = Array.from({ length: votes.length })
   const final = new Set<number>()
-  const ballots = new Map<string, string>()
+  const ballots = new Map<string, Ballot>()
   for (const row of rows) {
     if (row.kind === 'refused') outcomes[row.ref - 1] = { kind: row.detail }
     else if (row.kind === 'final') final.add(row.ref)
-    else ballots.set(`${row.ref} ${row.voter}`, row.detail)
+    else ballots.set(`${row.ref} ${row.voter}`, { option: row.detail, order: Number(row.vote_order) })
   }
-  if (final.size === 0) return outcomes
+  if (final.size === 0 && ballots.size === 0) return outcomes
   for (const [i, vote] of votes.entries()) {
+    if (outcomes[i] !== undefined) continue
     const ref = refs[i] ?? 0
-    if (!final.has(ref) || outcomes[i] !== undefined) continue
     const key = `${ref} ${vote.voter.toLowerCase()}`
     const ballot = ballots.get(key)
-    // no row for it: the ballot stood already and has the option of this vote, the voter's first in the batch
-    if (ballot === undefined) ballots.set(key, vote.option)
-    else if (ballot !== vote.option) outcomes[i] = { kind: 'already-voted', ballot }
+    if (ballot === undefined) {
+      // the ballot stood already and has the option of this vote, the voter's first in the batch
+      if (final.has(ref)) ballots.set(key, vote)
+    } else if (ballot.option !== vote.option) {
+      outcomes[i] = final.has(ref) ? { kind: 'already-voted', ballot: ballot.option } : { kind: 'superseded', ballot }
+    }
   }
   return outcomes
 }
@@ -71,7 +69,13 @@ type OutcomeRow =
       readonly detail: 'unknown-poll' | 'unknown-option' | 'not-open' | 'closed' | 'no-ticket' | 'counted-elsewhere'
     }
   | { readonly kind: 'final'; readonly ref: number }
-  | { readonly kind: 'stands'; readonly ref: number; readonly voter: string; readonly detail: string }
+  | {
+      readonly kind: 'stands'
+      readonly ref: number
+      readonly voter: string
+      readonly detail: string
+      readonly vote_order: string
+    }
 
 /** A Postgres array literal (documentation §8.15.2). */
 function textArray(values: readonly string[]): string {
@@ -81,14 +85,15 @@ function textArray(values: readonly string[]): string {
 const PLAIN = /^(?!null$)[a-z0-9-]+$/i
 
 /**
- * $1 slugs, $2 the place of each vote's slug in them, $3 voters, $4 options, $5 the time from which a ballot is not replaced.
+ * $1 slugs, $2 the place of each vote's slug in them, $3 voters, $4 options, $5 orders.
  *
  * - It share-locks the polls' rows first: it sees an edit that has committed, and a later edit waits for it. So no vote is accepted
  *   after a close.
- * - Of several votes of one voter the last counts, or the first where votes are final.
+ * - Of several votes of one voter that with the highest order counts, or the first where votes are final.
  * - It writes rows in key order, so that batches of different replicas cannot deadlock.
- * - Where votes are final, a refused change still "updates" the row to what it was, so that the statement returns the ballot that
- *   stands even if another replica committed it after this statement began.
+ * - A vote replaces a ballot of a lower order only (docs/adr/0018). For the same option it raises the ballot's order.
+ * - A change that is refused, since votes are final or the ballot has a higher order, still "updates" the row to what it was, so that
+ *   the statement returns the ballot that stands even if another replica committed it after this statement began.
  */
 const CAST_BATCH = {
   name: 'cast batch',
@@ -100,26 +105,33 @@ WITH poll AS MATERIALIZED (
       WHEN p.state = 'scheduled' AND (p.opens_at IS NULL OR p.opens_at > clock_timestamp()) THEN 'not-open' END AS refusal
   FROM livetally.polls p WHERE p.slug = ANY ($1::text[]) ORDER BY p.id FOR SHARE
 ), vote AS MATERIALIZED (
-  SELECT v.seq, v.voter, v.option, poll.id AS poll_id, poll.change_allowed,
+  SELECT v.seq, v.voter, v.option, v.vote_order, poll.id AS poll_id, poll.change_allowed,
     CASE WHEN poll.id IS NULL THEN 'unknown-poll'
       WHEN poll.refusal IS NOT NULL THEN poll.refusal
       WHEN v.option <> ALL (poll.option_ids) THEN 'unknown-option'
       WHEN poll.policy = 'ticket' AND NOT EXISTS (
         SELECT FROM livetally.tickets t WHERE t.poll_id = poll.id AND t.voter_id = v.voter) THEN 'no-ticket' END AS refusal
-  FROM unnest($2::integer[], $3::uuid[], $4::text[]) WITH ORDINALITY AS v(ref, voter, option, seq) LEFT JOIN poll ON poll.ref = v.ref
+  FROM unnest($2::integer[], $3::uuid[], $4::text[], $5::bigint[]) WITH ORDINALITY AS v(ref, voter, option, vote_order, seq)
+  LEFT JOIN poll ON poll.ref = v.ref
+), chosen AS MATERIALIZED (
+  SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.voter, v.option, v.vote_order FROM vote v WHERE v.refusal IS NULL
+  ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.vote_order ELSE v.seq END
 ), kept AS (
-  INSERT INTO livetally.ballots AS b (poll_id, voter_id, option)
-  SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.voter, v.option FROM vote v WHERE v.refusal IS NULL
-  ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.seq ELSE v.seq END
-  ON CONFLICT (poll_id, voter_id) DO UPDATE SET
-    option = CASE WHEN (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id) THEN excluded.option ELSE b.option END,
-    cast_at = CASE WHEN (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id) THEN excluded.cast_at ELSE b.cast_at END
-  WHERE b.option <> excluded.option AND ($5::timestamptz IS NULL OR b.cast_at < $5::timestamptz
-    OR NOT (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id))
-  RETURNING b.poll_id, b.voter_id, b.option
+  INSERT INTO livetally.ballots AS b (poll_id, voter_id, option, vote_order)
+  SELECT c.poll_id, c.voter, c.option, c.vote_order FROM chosen c ORDER BY c.poll_id, c.voter
+  ON CONFLICT (poll_id, voter_id) DO UPDATE SET (option, cast_at, vote_order) = (
+    SELECT CASE WHEN r.replaces THEN excluded.option ELSE b.option END,
+      CASE WHEN r.replaces AND b.option <> excluded.option THEN excluded.cast_at ELSE b.cast_at END,
+      CASE WHEN r.replaces THEN excluded.vote_order ELSE b.vote_order END
+    FROM (SELECT q.change_allowed AND excluded.vote_order > b.vote_order AS replaces FROM poll q WHERE q.id = b.poll_id) r)
+  WHERE b.option <> excluded.option
+    OR (excluded.vote_order > b.vote_order AND (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id))
+  RETURNING b.poll_id, b.voter_id, b.option, b.vote_order
 )
-SELECT 'refused' AS kind, v.seq::integer AS ref, NULL::text AS voter, v.refusal AS detail FROM vote v WHERE v.refusal IS NOT NULL
-UNION ALL SELECT 'final', poll.ref, NULL, NULL FROM poll WHERE NOT poll.change_allowed
-UNION ALL SELECT 'stands', poll.ref, kept.voter_id::text, kept.option FROM kept JOIN poll ON poll.id = kept.poll_id
-  WHERE NOT poll.change_allowed`,
+SELECT 'refused' AS kind, v.seq::integer AS ref, NULL::text AS voter, v.refusal AS detail, NULL::bigint AS vote_order
+  FROM vote v WHERE v.refusal IS NOT NULL
+UNION ALL SELECT 'final', poll.ref, NULL, NULL, NULL FROM poll WHERE NOT poll.change_allowed
+UNION ALL SELECT 'stands', poll.ref, kept.voter_id::text, kept.option, kept.vote_order
+  FROM kept JOIN chosen c ON c.poll_id = kept.poll_id AND c.voter = kept.voter_id JOIN poll ON poll.id = kept.poll_id
+  WHERE NOT poll.change_allowed OR kept.option <> c.option`,
 }

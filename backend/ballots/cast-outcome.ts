@@ -2,12 +2,13 @@
 
 export interface Ballot {
   readonly option: string
-  readonly castAt: Date
+  /** The order of its vote among the voter's, a safe integer; 0 if a program wrote it that gives none. */
+  readonly order: number
 }
 
 /** What became of a vote. */
 export type CastOutcome =
-  /** The ballot is committed. Also when the same vote stood already, or a later vote of the voter replaced it in the same batch. */
+  /** The ballot is committed. Also when its option stood already, or a vote of a higher order replaced it in the same batch. */
   | { readonly kind: 'accepted' }
   | { readonly kind: 'unknown-poll' }
   | { readonly kind: 'unknown-option' }
@@ -16,6 +17,8 @@ export type CastOutcome =
   | { readonly kind: 'closed' }
   /** The poll does not let a vote be changed; `ballot` is the option that stands. */
   | { readonly kind: 'already-voted'; readonly ballot: string }
+  /** A vote of the voter with this or a higher order stands, for another option; it is `ballot`. */
+  | { readonly kind: 'superseded'; readonly ballot: Ballot }
   /** The poll wants tickets and `voter` is not one of them. */
   | { readonly kind: 'no-ticket' }
   /** The poll counts another program's table; votes are cast there. */

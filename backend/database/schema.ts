@@ -83,6 +83,8 @@ export const ballots = livetally.table(
     castAt: timestamp('cast_at', { withTimezone: true })
       .notNull()
       .default(sql`clock_timestamp()`),
+    /** The order of the vote among the voter's: only a higher one replaces it (docs/adr/0018). 0 from a writer that gives none. */
+    voteOrder: bigint('vote_order', { mode: 'number' }).notNull().default(0),
   },
   (ballot) => [primaryKey({ columns: [ballot.pollId, ballot.voterId] })],
 )

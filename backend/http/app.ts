@@ -14,7 +14,7 @@ import { answerToError } from './error-handler.ts'
 import { mountAdminApi, type AdminApiOptions } from './admin-api.ts'
 import type { PollStore } from '../polls/poll-store.ts'
 import { badBody, unknownPoll } from './problems.ts'
-import { listPolls, readHistory, readPoll, vote } from './routes.ts'
+import { listPolls, readBallot, readHistory, readPoll, vote } from './routes.ts'
 import { HISTORY_KEPT_MS, type PollViews } from './poll-view.ts'
 import type { TicketStore } from '../polls/ticket-store.ts'
 import type { VoterCookie } from './voter-cookie.ts'
@@ -59,7 +59,7 @@ export function createApp(options: AppOptions) {
   app.use(requestId())
   app.put(VOTE_BUNDLE_PATH, limitBody(MAX_BUNDLE_BYTES), async (c) => {
     const bundle = VoteBundle.safeParse(await c.req.json().catch(() => undefined))
-    return bundle.success ? c.json(await votes.castAll(bundle.data)) : badBody(bundle.error.issues)
+    return bundle.success ? c.json(await votes.castAll(bundle.data, isAwaited(c))) : badBody(bundle.error.issues)
   })
   app.use(limitBody(MAX_BODY_BYTES))
   app.use('/api/*', async (c, next) => {
@@ -85,13 +85,13 @@ export function createApp(options: AppOptions) {
     const ticket = c.req.valid('header')['livetally-ticket']
     const outcome = await votes.identify(slug, { ...credentials(c), ticket })
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(slug, outcome.voter) : undefined
-    const view = await views.read(slug, ballot?.option)
+    const view = await views.read(slug, ballot)
     await mayAnswer()
     if (view === undefined) throw unknownPoll(slug)
     if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
     const { epoch, version } = view.tally
     // a weak validator, since a proxy may change the encoding of the same view
-    const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}"`
+    const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}.${ballot?.order ?? ''}"`
     c.header('etag', etag)
     c.header('cache-control', 'private, no-cache')
     c.header('vary', 'cookie, livetally-ticket')
@@ -99,11 +99,21 @@ export function createApp(options: AppOptions) {
     return c.json(view, 200)
   })
 
+  app.openapi(readBallot, async (c) => {
+    const { poll: slug } = c.req.valid('param')
+    const ticket = c.req.valid('header')['livetally-ticket']
+    const outcome = await votes.identify(slug, { ...credentials(c), ticket })
+    const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(slug, outcome.voter) : undefined
+    if (ballot === undefined && (await options.polls.get(slug)) === undefined) throw unknownPoll(slug)
+    if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
+    c.header('cache-control', 'no-store')
+    return c.json({ poll: slug, ballot: ballot ?? null }, 200)
+  })
+
   app.openapi(vote, async (c) => {
     const { poll: slug } = c.req.valid('param')
-    const { option } = c.req.valid('json')
     const ticket = c.req.valid('header')['livetally-ticket']
-    return c.json(await votes.cast({ slug, option, ...credentials(c), ticket }), 200)
+    return c.json(await votes.cast({ slug, ...c.req.valid('json'), ...credentials(c), ticket, isAwaited: isAwaited(c) }), 200)
   })
 
   app.openapi(readHistory, async (c) => {
@@ -139,6 +149,11 @@ function answerShared<T>(c: Context, { text, etag }: SharedJson<T>, cacheControl
 /** What identifies the sender of a request, a ticket aside. */
 function credentials(c: Context) {
   return { cookie: c.req.header('cookie'), isSecure: isSecure(c) }
+}
+
+/** Whether the sender of a request is still there to be answered. */
+function isAwaited(c: Context): () => boolean {
+  return () => !c.req.raw.signal.aborted
 }
 
 /** Whether the browser came to the edge over TLS. */

@@ -1,6 +1,7 @@
 /** Casts votes that came over HTTP or in a bundle: identifies the voter, asks the ballot box, and makes the answer. */
 import { HTTPException } from 'hono/http-exception'
 import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
+import { MAX_STAMPS } from '../../shared/protocol/vote-order.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
 import type { CastOutcome } from '../ballots/cast-outcome.ts'
@@ -23,56 +24,104 @@ export interface Credentials {
 export interface VoteCaster {
   /** Says who votes: the holder of the ticket, or else the browser that has the cookie. */
   identify(slug: string, credentials: Credentials): Promise<VoterOutcome | { readonly kind: 'no-ticket' }>
-  /** Resolves once the ballot is committed. Throws the problem to answer with, or what the ballot box throws. */
-  cast(vote: { readonly slug: string; readonly option: string } & Credentials): Promise<{ poll: string; option: string }>
+  /**
+   * Resolves once the ballot is committed. Throws the problem to answer with, or what the ballot box throws. A vote without an order
+   * gets one here; if a higher one stands already, a higher one than that, as long as `isAwaited` says that somebody waits for the
+   * answer.
+   */
+  cast(vote: OrderedVote & Credentials & { readonly isAwaited?: (() => boolean) | undefined }): Promise<Receipt>
   /** Casts every vote of a bundle and answers each as if it had come alone. Never rejects: one vote's error is its own answer. */
-  castAll(votes: readonly BundledVote[]): Promise<BundledAnswer[]>
+  castAll(votes: readonly BundledVote[], isAwaited?: () => boolean): Promise<BundledAnswer[]>
+}
+
+interface OrderedVote {
+  readonly slug: string
+  readonly option: string
+  /** From the client or the gateway. */
+  readonly order?: number | undefined
+}
+
+interface Receipt {
+  readonly poll: string
+  readonly option: string
+  readonly order: number
 }
 
 export interface VoteCasterOptions {
   readonly ballotBox: BallotBox
   readonly tickets: TicketStore
   readonly voters: VoterCookie
+  /** Gives a vote that comes without an order its own. */
+  readonly stamp: () => number
   readonly log: Log
   /** Called with the outcome of each vote. */
   readonly onVote?: (outcome: CastOutcome['kind']) => void
 }
 
-export function createVoteCaster({ ballotBox, tickets, voters, log, onVote = () => {} }: VoteCasterOptions): VoteCaster {
+export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVote = () => {} }: VoteCasterOptions): VoteCaster {
   const identify: VoteCaster['identify'] = async (slug, { ticket, cookie, isSecure }) => {
     if (ticket === undefined) return voters.read(cookie, isSecure)
     // a ticket that was not issued must not become a voter, whatever the poll's policy
     return (await tickets.isGood(slug, ticket)) ? { kind: 'known', voter: ticketVoter(slug, ticket) } : { kind: 'no-ticket' }
   }
 
-  const cast: VoteCaster['cast'] = async ({ slug, option, ...credentials }) => {
+  const settle = async ({
+    slug,
+    option,
+    order: given,
+    isAwaited = () => true,
+    ...credentials
+  }: Parameters<VoteCaster['cast']>[0]) => {
+    // taken at once: it may take a while to find out who the voter is, and votes that come meanwhile are later
+    let order = given ?? stamp()
     const voter = await identify(slug, credentials)
     if (voter.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, slug, option)
     if (voter.kind !== 'known') throw unknownVoter(voter.kind, voters.issue(credentials.isSecure))
-    const outcome = await ballotBox.cast({ slug, voter: voter.voter, option })
+    let outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order })
+    for (let tries = 1; given === undefined && outcome.kind === 'superseded' && tries < MAX_STAMPS && isAwaited(); tries++) {
+      order = outcome.ballot.order + 1
+      outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order })
+    }
     onVote(outcome.kind)
-    if (outcome.kind !== 'accepted') throw voteRefused(outcome, slug, option)
-    return { poll: slug, option }
+    return { outcome, receipt: { poll: slug, option, order } }
   }
 
-  const castBundled = async ({ poll: slug, body, requestId, ...credentials }: BundledVote): Promise<BundledAnswer> => {
+  const cast: VoteCaster['cast'] = async (vote) => {
+    const { outcome, receipt } = await settle(vote)
+    if (outcome.kind !== 'accepted') throw voteRefused(outcome, vote.slug, vote.option)
+    return receipt
+  }
+
+  const castBundled = async (
+    { poll: slug, body, requestId, stamp: arrival, ...credentials }: BundledVote,
+    isAwaited: (() => boolean) | undefined,
+  ): Promise<BundledAnswer> => {
+    let standing: number | undefined
     try {
-      const receipt = await cast({ slug, option: optionIn(body), ...credentials })
+      const { option, order } = voteIn(body)
+      const { outcome, receipt } = await settle({ slug, option, order: order ?? arrival, isAwaited, ...credentials })
+      if (outcome.kind === 'superseded' && order === undefined) standing = outcome.ballot.order
+      if (outcome.kind !== 'accepted') throw voteRefused(outcome, slug, option)
       return { status: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(receipt) }
     } catch (error) {
       const answer = answerToError(error, log, { requestId, method: 'PUT', path: `/api/polls/${slug}/vote` })
-      return { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
+      const told = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
+      return standing === undefined ? told : { ...told, standing }
     }
   }
 
-  return { identify, cast, castAll: async (votes) => await Promise.all(votes.map(castBundled)) }
+  return {
+    identify,
+    cast,
+    castAll: async (votes, isAwaited) => await Promise.all(votes.map((vote) => castBundled(vote, isAwaited))),
+  }
 }
 
-/** The option in the body of a vote. Throws as the validator of the public route does. */
-function optionIn(body: string): string {
+/** The option and the order in the body of a vote. Throws as the validator of the public route does. */
+function voteIn(body: string): Pick<OrderedVote, 'option' | 'order'> {
   const vote = VoteBody.safeParse(parsed(body))
   if (!vote.success) throw problemException(badBody(vote.error.issues))
-  return vote.data.option
+  return vote.data
 }
 
 function parsed(body: string): unknown {

@@ -1,5 +1,6 @@
 /** Reads polls as the API shows them: one with a voter's ballot, all of them, or the history of one (docs/adr/0021). */
 import type { z } from '@hono/zod-openapi'
+import type { Ballot } from '../ballots/cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 import { shareReads } from '../database/share-reads.ts'
 import { readHistory } from '../tallies/history.ts'
@@ -10,7 +11,7 @@ import type { History, PollList, PollView } from './schemas.ts'
 
 export interface PollViews {
   /** The poll as a voter may see it whose ballot is `ballot`, or who has none; undefined if there is no such poll. */
-  read(slug: string, ballot?: string): Promise<z.infer<typeof PollView> | undefined>
+  read(slug: string, ballot?: Ballot): Promise<z.infer<typeof PollView> | undefined>
   list(): Promise<SharedJson<z.infer<typeof PollList>>>
   /** The history with a point for each step, as it was a second ago at the earliest; undefined if there is no such poll. */
   history(slug: string, step: Step): Promise<SharedJson<z.infer<typeof History>> | undefined>
@@ -78,7 +79,7 @@ export function createPollViews({ database, now }: PollViewOptions): PollViews {
       if (counted === undefined) return undefined
       return {
         ...snapshotOf(counted.poll, counted.counters, ballot !== undefined),
-        ballot: ballot === undefined ? null : { option: ballot },
+        ballot: ballot ?? null,
         settings: counted.settings,
       }
     },

@@ -42,6 +42,11 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: str
       const detail = `This voter has voted "${outcome.ballot}", and ballots of "${slug}" cannot be changed.`
       return jsonProblem(problem(409, 'already-voted', detail, { ballot: { option: outcome.ballot } }))
     }
+    case 'superseded': {
+      const { ballot } = outcome
+      const detail = `A vote of this voter with the order ${ballot.order} stands, for "${ballot.option}": only a higher order replaces it.`
+      return jsonProblem(problem(409, 'superseded', detail, { ballot, order: ballot.order }))
+    }
     case 'no-ticket':
       return problemResponse(403, 'no-ticket', `The poll "${slug}" takes votes with a ticket only: use the link you were given.`)
     case 'counted-elsewhere':

@@ -1,6 +1,7 @@
 /** The routes of the API as OpenAPI describes them. */
 import { createRoute } from '@hono/zod-openapi'
 import {
+  BallotView,
   History,
   HistoryQuery,
   json,
@@ -44,11 +45,25 @@ export const readPoll = createRoute({
   },
 })
 
+export const readBallot = createRoute({
+  method: 'get',
+  path: '/api/polls/{poll}/vote',
+  summary: 'The ballot of this browser',
+  description: 'Gives a browser that has none its voter cookie. The next vote needs a higher `order` than the ballot has, or none.',
+  request: { params: PollParams, headers: TicketHeader },
+  responses: {
+    200: json(BallotView, 'The ballot, or null if there is none.'),
+    ...problems({ 404: 'No such poll.', ...busy }),
+  },
+})
+
 export const vote = createRoute({
   method: 'put',
   path: '/api/polls/{poll}/vote',
   summary: 'Cast or change the ballot of this browser',
-  description: 'Answered only after the ballot is committed. Repeating it is safe: one voter has one ballot.',
+  description:
+    'Answered only after the ballot is committed. Repeating it is safe: one voter has one ballot. Of votes with an `order` the highest ' +
+    'stands, so one that is delayed or repeated does not replace a later one.',
   request: { params: PollParams, headers: TicketHeader, body: jsonBody(VoteBody) },
   responses: {
     200: json(Receipt, 'The ballot stands.'),
@@ -57,7 +72,9 @@ export const vote = createRoute({
       403: 'The poll takes votes with a ticket, and this is none.',
       401: 'No voter cookie, or a forged one; this response sets a good one: repeat the request with it.',
       404: 'No such poll.',
-      409: 'The poll is closed or not open yet, or ballots may not be changed.',
+      409:
+        'The poll is closed or not open yet, or ballots may not be changed, or a vote with this or a higher order stands for another ' +
+        'option (`superseded`, with the `ballot` and its `order`).',
       422: 'The poll has no such option.',
       ...busy,
     }),
@@ -68,8 +85,7 @@ export const readHistory = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/history',
   summary: 'How the poll got where it is',
-  description:
-    'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
+  description: 'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
   request: { params: PollParams, query: HistoryQuery },
   responses: {
     200: json(History, 'The points, as they were a second ago at the earliest.'),

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi'
 import { OptionId, PollFrame, PollSlug, PollOption, TallyFrame } from '../../shared/protocol/frames.ts'
 import { Problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
+import { MAX_CLIENT_ORDER } from '../../shared/protocol/vote-order.ts'
 
 export const PollParams = z.object({ poll: PollSlug })
 
@@ -57,9 +58,22 @@ export const PollEditBody = z
   .refine((edit) => Object.keys(edit).length > 0, 'name at least one field to change')
   .openapi('PollEdit', { example: { state: 'closed' } })
 
-export const VoteBody = z.strictObject({ option: OptionId }).openapi('Vote', { example: { option: 'cats' } })
+const ORDER_RANGE = `an order is a whole number from 1 to ${MAX_CLIENT_ORDER}`
+export const VoteBody = z
+  .strictObject({
+    option: OptionId,
+    order: z.int(ORDER_RANGE).min(1, ORDER_RANGE).max(MAX_CLIENT_ORDER, ORDER_RANGE).optional().openapi({
+      description:
+        "Of one voter's votes in a poll the one with the highest order stands, whichever arrives last. A client that counts its votes " +
+        'gives each the next number above the order of its ballot; a vote without one is ordered by its arrival.',
+    }),
+  })
+  .openapi('Vote', { example: { option: 'cats' } })
 
-export const Ballot = z.object({ option: OptionId }).openapi('Ballot')
+/** As an answer names it: 0 where another program wrote the ballot. */
+const Order = z.int().min(0)
+export const Ballot = z.object({ option: OptionId, order: Order }).openapi('Ballot')
+export const BallotView = z.object({ poll: PollSlug, ballot: Ballot.nullable() }).openapi('BallotView')
 export const Settings = z.object({ changeAllowed: z.boolean(), visibility: Visibility, policy: Policy }).openapi('Settings')
 export const PollView = z
   .object({ poll: PollFrame, tally: TallyFrame, ballot: Ballot.nullable(), settings: Settings })
@@ -86,7 +100,7 @@ export const Gateways = z
   .object({ gateways: z.array(z.object({ id: z.string(), phase: z.string(), sockets: z.int() })) })
   .openapi('Gateways')
 export const PollList = z.object({ polls: z.array(PollFrame.extend({ total: z.int() })) }).openapi('PollList')
-export const Receipt = z.object({ poll: PollSlug, option: OptionId }).openapi('Receipt')
+export const Receipt = z.object({ poll: PollSlug, option: OptionId, order: Order }).openapi('Receipt')
 
 /** The response entry of a route for each problem it may answer with. */
 export function problems<const Status extends number>(descriptions: Readonly<Record<Status, string>>) {

@@ -45,12 +45,13 @@ onEachDatabase('taking votes from a list', (use, kind) => {
         const stop = new AbortController()
         const work = ingest({ list: votes, ballotBox: box, slug: poll, log, now: Date.now, batchMax: 50 }, stop.signal)
         const left = async () =>
-          (await redis.keys(`${server.namespace}*votes`)).length +
+          (await redis.exists(list, `${server.namespace}:ingest:${list}:recovered`)) +
           (await redis.keys(`${server.namespace}*taken:*`)).filter((key) => !key.endsWith(':alive')).length
         while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 10))
         stop.abort()
         await work
       },
+      recovered: () => redis.lrange(`${server.namespace}:ingest:${list}:recovered`, 0, -1),
       counts: async () => (await store.read(poll))?.tally.counts,
     }
   }
@@ -95,16 +96,23 @@ onEachDatabase('taking votes from a list', (use, kind) => {
     await votes.close()
   })
 
-  test('hands what a consumer held to the next when it leaves, at the front and in order', async (t) => {
-    const { redis, list, connect, drainList, counts } = await scene(t)
+  test('hands what a consumer held to the next when it leaves, with its place in the order', async (t) => {
+    const { redis, list, connect, recovered, drainList, counts } = await scene(t)
     const [first, second] = [await connect(), await connect()]
     await redis.rpush(list, entry('one', 'a'), entry('two', 'a'), entry('three', 'b'))
-    assert.equal((await first.take(2)).length, 2)
+    const taken = await first.take(2)
+    assert.deepEqual(
+      taken.map(({ text }) => text),
+      [entry('one', 'a'), entry('two', 'a')],
+    )
     await first.close()
     assert.deepEqual(
-      (await redis.lrange(list, 0, -1)).map((text) => JSON.parse(text).voter_id),
-      ['one', 'two', 'three'],
+      await recovered(),
+      taken.map(({ order, text }) => `${order} ${text}`),
     )
+    const again = await second.take(3)
+    assert.deepEqual(again.slice(0, 2), taken)
+    assert.ok(again.map(({ order }) => order).every((order, i, orders) => i === 0 || order > (orders[i - 1] ?? 0)))
     await drainList(second)
     assert.deepEqual(await counts(), { a: 2, b: 1 })
     await second.close()
@@ -122,6 +130,54 @@ onEachDatabase('taking votes from a list', (use, kind) => {
     assert.deepEqual(await counts(), { a: 1, b: 0 })
     await heir.close()
     await dead.close()
+  })
+
+  test('takes over what a Livetally without orders held, and what it took from one with orders', async (t) => {
+    const { redis, list, connect, drainList, counts } = await scene(t)
+    const older = { prefix: `${list.replace(/-votes$/, '')}:ingest:${list}` }
+    const own = `${older.prefix}:taken:older`
+    await redis.sadd(`${older.prefix}:consumers`, own)
+    await redis.rpush(own, entry('one', 'a'), entry('two', 'a'))
+    // as it puts back to the list what a consumer with orders held
+    await redis.rpush(list, `1700000000000000 ${entry('three', 'b')}`, entry('three', 'a'), entry('two', 'b'))
+    const votes = await connect()
+    await drainList(votes)
+    assert.deepEqual(await counts(), { a: 2, b: 1 })
+    await votes.close()
+  })
+
+  test('deletes what was cast, and not what came to it by a take whose answer was lost', async (t) => {
+    const { redis, list, connect, drainList, counts } = await scene(t)
+    const votes = await connect()
+    await redis.rpush(list, entry('one', 'a'), entry('two', 'b'))
+    const cast = await votes.take(1)
+    await votes.take(2)
+    await votes.done(cast, [])
+    assert.deepEqual(
+      (await votes.take(2)).map(({ text }) => text),
+      [entry('two', 'b')],
+    )
+    await drainList(votes)
+    assert.deepEqual(await counts(), { a: 0, b: 1 })
+    await votes.close()
+  })
+
+  test('keeps its orders rising when Redis loses the last one', async (t) => {
+    const { redis, list, connect } = await scene(t)
+    const votes = await connect()
+    const orders: number[] = []
+    for (let i = 0; i < 3; i++) {
+      await redis.rpush(list, entry('one', 'a'), entry('one', 'b'))
+      const taken = await votes.take(2)
+      orders.push(...taken.map(({ order }) => order))
+      await votes.done(taken, [])
+      await redis.del(...(await redis.keys(`*${list}:last`)))
+    }
+    assert.deepEqual(
+      orders,
+      [...new Set(orders)].toSorted((a, b) => a - b),
+    )
+    await votes.close()
   })
 
   if (kind === 'pglite') return

@@ -3,10 +3,10 @@ import { z } from 'zod'
 import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
-import { VoteUnusable } from '../ballots/cast-outcome.ts'
+import { type CastOutcome, VoteUnusable } from '../ballots/cast-outcome.ts'
 import { hashedUuid } from '../polls/voter-id.ts'
 import { createRetryGuard } from '../../shared/lifecycle/retry-guard.ts'
-import type { VoteList } from './vote-list.ts'
+import type { TakenEntry, VoteList } from './vote-list.ts'
 
 export interface IngestOptions {
   readonly list: Pick<VoteList, 'take' | 'done'>
@@ -23,19 +23,24 @@ export interface IngestOptions {
 const Entry = z.object({ voter_id: z.string().min(1).max(255), vote: z.string().min(1).max(255) })
 
 /**
- * Casts every entry at least once, in order, until the signal aborts. An entry leaves the list only when its vote was committed or
+ * Casts every entry at least once until the signal aborts; the entries' orders decide which of a voter's stands. An entry leaves the list only when its vote was committed or
  * refused for good (poll closed, no such option); the list keeps refused and unreadable entries apart. Never rejects.
  */
 export async function ingest(options: IngestOptions, signal: AbortSignal): Promise<void> {
   const { list, log, now } = options
-  const retry = createRetryGuard(log, now, 'votes cannot be taken from the list', 'votes are taken from the list again')
+  const retry = createRetryGuard({
+    log,
+    now,
+    begins: 'votes cannot be taken from the list',
+    ends: 'votes are taken from the list again',
+  })
   while (!signal.aborted) {
     await retry.guard(async () => {
       const entries = await list.take(options.batchMax ?? 500)
       const rejected = await castAll(entries, options, signal)
       // some entries have no outcome yet: all of them stay taken, and the next `take` returns them again
       if (rejected === undefined) return
-      if (entries.length > 0) await list.done(rejected)
+      if (entries.length > 0) await list.done(entries, rejected)
       if (rejected.length > 0) log.warn({ rejected: rejected.length, poll: options.slug }, 'entries of the list were not counted')
     })
     const pauseMs = retry.retryAt - now()
@@ -45,12 +50,12 @@ export async function ingest(options: IngestOptions, signal: AbortSignal): Promi
 
 /** Resolves to the entries that were rejected for good; undefined if the signal aborted while some were still to be tried again. */
 async function castAll(
-  entries: readonly string[],
+  entries: readonly TakenEntry[],
   { ballotBox, slug }: Pick<IngestOptions, 'ballotBox' | 'slug'>,
   signal: AbortSignal,
-): Promise<string[] | undefined> {
-  const rejected: string[] = []
-  // all at once, so that they share transactions; the ballot box keeps one voter's votes in order
+): Promise<TakenEntry[] | undefined> {
+  const rejected: TakenEntry[] = []
+  // all at once, so that they share transactions
   let waiting = entries
   while (waiting.length > 0) {
     const fates = await Promise.all(waiting.map(async (entry) => ({ entry, fate: await castEntry(entry, ballotBox, slug) })))
@@ -63,18 +68,21 @@ async function castAll(
   return rejected
 }
 
+/** Outcomes after which the voter has a ballot, be it from another entry: a later one, or the first where votes are final. */
+const COUNTED = new Set<CastOutcome['kind']>(['accepted', 'already-voted', 'superseded'])
+
 /** Casts one entry. A number is the time in ms after which to try it again. Rejects with `VoteUnconfirmed`. */
 async function castEntry(
-  text: string,
+  { order, text }: TakenEntry,
   ballotBox: Pick<BallotBox, 'cast'>,
   slug: string,
 ): Promise<'counted' | 'rejected' | number> {
   const entry = parse(text)
   if (entry === undefined) return 'rejected'
   try {
-    const outcome = await ballotBox.cast({ slug, voter: ingestedVoter(entry.voter_id), option: entry.vote })
+    const outcome = await ballotBox.cast({ slug, voter: ingestedVoter(entry.voter_id), option: entry.vote, order })
     if (outcome.kind === 'overloaded') return outcome.retryAfterMs
-    return outcome.kind === 'accepted' || outcome.kind === 'already-voted' ? 'counted' : 'rejected'
+    return COUNTED.has(outcome.kind) ? 'counted' : 'rejected'
   } catch (error) {
     if (error instanceof VoteUnusable) return 'rejected'
     throw error

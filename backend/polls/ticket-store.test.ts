@@ -19,7 +19,8 @@ onEachDatabase('the ticket store', (use) => {
     assert.ok(issued.tickets.every((each) => !dump.includes(each)))
 
     const box = createBallotBox({ database, log, now: Date.now })
-    const cast = (voter: string, option: string) => box.cast({ slug: poll, voter, option })
+    let order = 0
+    const cast = (voter: string, option: string) => box.cast({ slug: poll, voter, option, order: ++order })
     assert.deepEqual(await cast(ticketVoter(poll, ticket), 'cats'), { kind: 'accepted' })
     assert.deepEqual(await cast(ticketVoter(poll, ticket), 'dogs'), { kind: 'accepted' })
     assert.deepEqual(await cast(ticketVoter(poll, 'guessed'), 'cats'), { kind: 'no-ticket' })

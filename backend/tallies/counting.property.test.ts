@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { Client } from 'pg'
 import { copyIn } from '../../e2e/support/copy-in.ts'
 import type { TallyFrame } from '../../shared/protocol/frames.ts'
+import { createStamps } from '../../shared/protocol/vote-order.ts'
 import { type BallotBox, createBallotBox } from '../ballots/ballot-box.ts'
 import { type DatabaseUnderTest, onEachDatabase } from '../../e2e/support/databases-under-test.ts'
 import { sqlState } from '../database/errors.ts'
@@ -12,6 +13,7 @@ import { type PollStore, createPollStore } from '../polls/poll-store.ts'
 import { createTallyReader } from './tally-reader.ts'
 import { repair } from '../verify/verify.ts'
 
+const stamp = createStamps(Date.now)
 const sql = (text: string) => ({ text })
 
 /** Few voters and options, so that writers meet. */
@@ -135,7 +137,9 @@ async function take(scene: Scene, step: Step): Promise<void> {
       return
     }
     case 'cast': {
-      const casting = Promise.all(step.voters.map((voter) => box.cast({ slug: poll.slug, voter, option: step.option })))
+      const casting = Promise.all(
+        step.voters.map((voter) => box.cast({ slug: poll.slug, voter, option: step.option, order: stamp() })),
+      )
       await Promise.race([casting, new Promise((resolve) => setTimeout(resolve, 3))])
       scene.doing.push(settled(casting))
       return

@@ -125,7 +125,7 @@ onEachDatabase('verifying', (use, kind) => {
     let voting = true
     const voters = Promise.all(
       Array.from({ length: 16 }, async () => {
-        while (voting) await box.cast({ slug: slug, voter: randomUUID(), option: 'cats' })
+        while (voting) await box.cast({ slug: slug, voter: randomUUID(), option: 'cats', order: 1 })
       }),
     )
     for (let round = 0; round < 5; round++) {

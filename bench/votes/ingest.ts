@@ -79,7 +79,7 @@ export async function measureIngest(
     single: async () =>
       await sustain(singles.length, options.roundMs, async (worker) => {
         const session = singles[worker]
-        if (session !== undefined) await castBatch(session, [{ slug: poll.slug, ...electorate.vote() }], undefined)
+        if (session !== undefined) await castBatch(session, [{ slug: poll.slug, ...electorate.vote() }])
       }),
     box: async () =>
       await sustain(IN_FLIGHT, options.roundMs, async () => {

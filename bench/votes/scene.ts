@@ -4,6 +4,7 @@ import { connectPostgres } from '../../backend/database/postgres.ts'
 import type { Poll } from '../../backend/polls/poll.ts'
 import { createPollStore } from '../../backend/polls/poll-store.ts'
 import { uuidV7 } from '../../backend/polls/voter-id.ts'
+import { createStamps } from '../../shared/protocol/vote-order.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 
 const quiet = () => {}
@@ -33,13 +34,14 @@ export async function createBenchPoll(database: Database, slug: string): Promise
 /** Voters of whom one in five has voted before. */
 export function createElectorate(random: () => number = Math.random) {
   const known: string[] = []
+  const stamp = createStamps(Date.now)
   return {
-    vote: (): { readonly voter: string; readonly option: string } => {
+    vote: (): { readonly voter: string; readonly option: string; readonly order: number } => {
       const option = OPTIONS[Math.floor(random() * OPTIONS.length)] ?? 'cats'
       const again = random() < 0.2 ? known[Math.floor(random() * known.length)] : undefined
       const voter = again ?? uuidV7(Date.now())
       if (again === undefined && known.length < 200_000) known.push(voter)
-      return { voter, option }
+      return { voter, option, order: stamp() }
     },
   }
 }

@@ -11,9 +11,12 @@ import type { Api } from '../api/api.ts'
 import { endToEndHeaders } from '../api/end-to-end-headers.ts'
 import type { SecurityHeaders } from './security-headers.ts'
 
+/** Casts a vote; `isAwaited` says whether its sender is still there to be answered. */
+export type CastVote = (vote: BundledVote, isAwaited: () => boolean) => Promise<BundledAnswer>
+
 export interface ApiRouteOptions {
   readonly fetch: Api['fetch']
-  readonly castVote: (vote: BundledVote) => Promise<BundledAnswer>
+  readonly castVote: CastVote
   readonly readPeer: PeerReader
   readonly isOriginAllowed: OriginCheck
   readonly securityHeaders: Pick<SecurityHeaders, 'closedHeaders' | 'shareBallot'>
@@ -77,18 +80,19 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
     return { peer, body }
   }
 
-  const cast = async (incoming: IncomingMessage, requestId: string): Promise<Response> => {
+  const cast = async (incoming: IncomingMessage, outgoing: ServerResponse, requestId: string): Promise<Response> => {
     const received = await receive(incoming)
     if (received instanceof Response) return received
     const { cookie, 'livetally-ticket': ticket } = incoming.headers
-    const { status, headers, body } = await options.castVote({
+    const vote: BundledVote = {
       poll: slugOf(incoming.url) ?? '',
       body: received.body.toString(),
       ...(cookie === undefined ? {} : { cookie }),
       ...(ticket === undefined ? {} : { ticket: String(ticket) }),
       isSecure: received.peer.origin.startsWith('https:'),
       requestId,
-    })
+    }
+    const { status, headers, body } = await options.castVote(vote, () => !outgoing.destroyed)
     return new Response(body, { status, headers: { ...headers, 'x-request-id': requestId } })
   }
 
@@ -99,7 +103,7 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
       const request = { requestId: requestIdFrom(headers['x-request-id']), method: 'PUT', path }
       let response: Response
       try {
-        response = await cast(incoming, request.requestId)
+        response = await cast(incoming, outgoing, request.requestId)
       } catch (error) {
         response = onFault(request, error)
       }

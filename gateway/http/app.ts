@@ -5,12 +5,11 @@ import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
 import { PollSlug } from '../../shared/protocol/frames.ts'
 import { problemResponse } from '../../shared/protocol/problem.ts'
-import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { OriginCheck } from '../access/allowed-origins.ts'
 import type { PeerReader } from '../access/client-address.ts'
 import type { Api } from '../api/api.ts'
-import { type AnsweredRequest, createApiRoute, isVote } from './api-route.ts'
+import { type AnsweredRequest, type CastVote, createApiRoute, isVote } from './api-route.ts'
 import { qrCodeSvg } from './qr-code.ts'
 import { createSecurityHeaders, type EdgeEnv } from './security-headers.ts'
 import { pageResponse, type Pages } from './static-pages.ts'
@@ -18,7 +17,7 @@ import { pageResponse, type Pages } from './static-pages.ts'
 export interface AppOptions {
   readonly probes: Probes
   readonly fetch: Api['fetch']
-  readonly castVote: (vote: BundledVote) => Promise<BundledAnswer>
+  readonly castVote: CastVote
   readonly pages: Pages
   readonly readPeer: PeerReader
   readonly isOriginAllowed: OriginCheck

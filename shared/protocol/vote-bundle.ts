@@ -18,10 +18,18 @@ export const BundledVote = z.object({
   /** Whether the voter came over TLS. */
   isSecure: z.boolean(),
   requestId: z.string(),
+  /** The order of the vote if its body names none: the gateway's stamp for its arrival. A backend stamps a vote that has neither. */
+  stamp: z.int().positive().optional(),
 })
 export type BundledVote = z.infer<typeof BundledVote>
 export const VoteBundle = z.array(BundledVote).max(MAX_VOTES_IN_BUNDLE)
 
-export const BundledAnswer = z.object({ status: z.int(), headers: z.record(z.string(), z.string()), body: z.string() })
+export const BundledAnswer = z.object({
+  status: z.int(),
+  headers: z.record(z.string(), z.string()),
+  body: z.string(),
+  /** The order of the ballot that stands, where it was not below the vote's stamp: the gateway may cast the vote with a higher one. */
+  standing: z.int().optional(),
+})
 export type BundledAnswer = z.infer<typeof BundledAnswer>
 export const BundledAnswers = z.array(BundledAnswer)

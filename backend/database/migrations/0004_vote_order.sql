@@ -1,0 +1,1 @@
+ALTER TABLE "livetally"."ballots" ADD COLUMN "vote_order" bigint DEFAULT 0 NOT NULL;
