@@ -1,0 +1,184 @@
+/** Performs the planned faults on the world. A fault is over when its function resolves; whatever was stopped runs again then. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { Agent, request } from 'undici'
+import type { Fault, Replica } from './fault-plan.ts'
+import type { Chapter, Journal } from './journal.ts'
+import { POLLS } from './organiser.ts'
+import type { Truth } from './truth.ts'
+import type { Slot, World } from './world.ts'
+
+export interface FaultsOptions {
+  readonly world: World
+  readonly truth: Truth
+  readonly journal: Journal
+  /** Whether the first replica of each kind is spared, so that it lives long enough to be judged by its memory. */
+  readonly sparesFirst: () => boolean
+  readonly signal: AbortSignal
+}
+
+/** So many connections read at a time. */
+const READERS = 200
+
+export function createFaults({ world, truth, journal, sparesFirst, signal }: FaultsOptions) {
+  const { redis, postgres } = world
+  const wait = (ms: number) => delay(ms, undefined, { signal })
+  const chosen = (replica: Replica): Replica => (sparesFirst() ? 1 : replica)
+
+  /** Does `meanwhile` while nothing is new for any screen. */
+  const inSilence = async (chapter: Chapter, meanwhile: () => Promise<unknown>) => {
+    chapter.silence = Date.now()
+    await meanwhile()
+    chapter.silence = undefined
+  }
+  /** Does it, and undoes what was done before whatever happens. */
+  const undoing = async (undo: () => unknown, meanwhile: () => Promise<unknown>) => {
+    try {
+      await meanwhile()
+    } finally {
+      await undo()
+    }
+  }
+  const restart = async (slot: Slot, downMs: number) => {
+    await world.kill(slot)
+    await wait(downMs)
+    await world.start(slot)
+  }
+  const outOfReach = async (which: 'redis' | 'postgres', slots: readonly Slot[], forMs: number, end: 'cut' | 'resume') => {
+    const relays = slots.map((slot) => slot[which])
+    for (const relay of relays) relay.hold()
+    await undoing(
+      () => relays.forEach((relay) => relay[end]()),
+      () => wait(forMs),
+    )
+  }
+
+  return async function perform(fault: Fault, chapter: Chapter): Promise<void> {
+    switch (fault.kind) {
+      case 'redis stalls':
+        await redis.pause()
+        return await undoing(redis.resume, () => inSilence(chapter, () => wait(fault.forMs)))
+      case 'redis dies':
+        await redis.kill()
+        await wait(fault.downMs)
+        return await redis.start()
+      case 'redis comes back older': {
+        const dump = await withRedis(redis.url, async (client) => {
+          await client.save()
+          const [, directory = ''] = await client.config('GET', 'dir')
+          return join(directory, 'dump.rdb')
+        })
+        await wait(fault.ageMs)
+        await redis.kill()
+        await wait(fault.downMs)
+        await redis.start()
+        return await rm(dump, { force: true })
+      }
+      case 'redis cuts connections':
+        return await withRedis(redis.url, async (client) => {
+          const until = Date.now() + fault.forMs
+          while (Date.now() < until) {
+            await client.call('CLIENT', 'KILL', 'TYPE', fault.type)
+            await wait(fault.everyMs)
+          }
+        })
+      case 'redis out of reach': {
+        const hold = () => outOfReach('redis', world.within(fault.reach), fault.forMs, fault.end)
+        return await (fault.reach === 'all' ? inSilence(chapter, hold) : hold())
+      }
+      case 'postgres out of reach': {
+        const hold = () => outOfReach('postgres', world.within(fault.reach), fault.forMs, fault.end)
+        return await (fault.reach === 'all' ? inSilence(chapter, hold) : hold())
+      }
+      case 'postgres restarts':
+        await (fault.how === 'fast' ? postgres.shutDown() : postgres.crash())
+        await wait(fault.downMs)
+        return await postgres.start()
+      case 'postgres cuts connections':
+        return await truth.cutOthers()
+      case 'backend stalls': {
+        const child = world.backend(chosen(fault.replica)).running?.child
+        child?.send('SIGSTOP')
+        return await undoing(
+          () => child?.send('SIGCONT'),
+          () => wait(fault.forMs),
+        )
+      }
+      case 'backend dies':
+        return await restart(world.backend(chosen(fault.replica)), fault.downMs)
+      case 'gateway dies':
+        return await restart(world.gateway(chosen(fault.replica)), fault.downMs)
+      case 'backend is replaced': {
+        const slot = world.backend(chosen(fault.replica))
+        await world.leave(slot)
+        return await world.start(slot)
+      }
+      case 'gateway is replaced':
+        return await world.replaceGateway(world.gateway(chosen(fault.replica)))
+      case 'services leave without redis': {
+        const slots = [world.backend(chosen(fault.replica)), world.gateway(chosen(fault.replica))]
+        await redis.pause()
+        await undoing(redis.resume, () => inSilence(chapter, () => Promise.all(slots.map((slot) => world.leave(slot)))))
+        await Promise.all(slots.map((slot) => world.start(slot)))
+        return
+      }
+      case 'services leave without postgres': {
+        const slot = world.backend(chosen(fault.replica))
+        await postgres.shutDown()
+        await undoing(postgres.start, () => inSilence(chapter, () => world.leave(slot)))
+        return await world.start(slot)
+      }
+      case 'many read':
+        return await readMany(world.url, fault.reads, journal)
+      case 'machine is busy':
+        return await burn(fault.burners, fault.forMs)
+    }
+  }
+}
+
+/** Runs processes that do nothing but turn, for so long. */
+async function burn(burners: number, forMs: number): Promise<void> {
+  const program = `const until = performance.now() + ${forMs}; while (performance.now() < until) {}`
+  const children = Array.from({ length: burners }, (): ChildProcess =>
+    spawn(process.execPath, ['-e', program], { stdio: 'ignore' }),
+  )
+  await Promise.all(children.map((child) => new Promise((resolve) => child.once('exit', resolve))))
+}
+
+/** Reads polls as anybody may, as fast as they are answered; one that is refused is a violation. */
+async function readMany(url: string, reads: number, journal: Journal): Promise<void> {
+  const dispatcher = new Agent({ connections: READERS })
+  const statuses = new Map<number, number>()
+  await Promise.all(
+    Array.from({ length: reads }, async (_, number) => {
+      const status = await request(`${url}/api/polls/${POLLS[number % 2]}`, { dispatcher }).then(
+        async (answer) => {
+          await answer.body.dump()
+          return answer.statusCode
+        },
+        () => 0,
+      )
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }),
+  )
+  await dispatcher.destroy()
+  journal.write({ reads: Object.fromEntries(statuses) })
+  const refused = [...statuses].filter(([status]) => status === 0 || status >= 500)
+  if (refused.length > 0) {
+    journal.violate('reads were refused', `${refused.map(([status, n]) => `${n} with ${status}`).join(', ')}, of ${reads}`)
+  }
+}
+
+async function withRedis<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
+  const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, commandTimeout: 5_000 })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return await use(client)
+  } finally {
+    client.disconnect()
+  }
+}

@@ -1,0 +1,113 @@
+/** The audience: clients with the real SDK, as compiled for browsers, each with the polls that it follows and what it shows of them. */
+import { WebSocket } from 'ws'
+import type { createTallyClient, PollFrame, TallyFrame } from '../../gateway/web/client/tally-client.ts'
+import type { Journal } from './journal.ts'
+import type { TallyLedger } from './tally-ledger.ts'
+
+export interface Screen {
+  readonly name: string
+  readonly polls: readonly string[]
+  readonly tallies: ReadonlyMap<string, TallyFrame>
+  readonly definitions: ReadonlyMap<string, PollFrame>
+  /** Whether it tells its viewers that what it shows may be old. */
+  readonly admitsDelay: boolean
+  /** For evidence: state, delay and the last tallies. */
+  describe(): string
+}
+
+export interface ScreensOptions {
+  readonly url: string
+  /** What each screen follows. */
+  readonly audience: readonly (readonly string[])[]
+  readonly tallies: TallyLedger
+  readonly journal: Journal
+  /** The edits that were never answered. */
+  readonly lateEdits: ReadonlySet<number>
+}
+
+export interface Screens {
+  readonly all: readonly Screen[]
+  stop(): void
+}
+
+type Create = typeof createTallyClient
+const SDK = new URL('../../dist/web/gateway/web/client/tally-client.js', import.meta.url)
+/** After a final close a viewer reloads the page. */
+const RELOAD_MS = 500
+
+export async function openScreens(options: ScreensOptions): Promise<Screens> {
+  const sdk = (await import(SDK.href)) as { readonly createTallyClient: Create }
+  const opened = options.audience.map((polls, number) => openScreen(`screen-${number}`, polls, sdk.createTallyClient, options))
+  return {
+    all: opened.map(({ screen }) => screen),
+    stop() {
+      for (const { close } of opened) close()
+    },
+  }
+}
+
+/** The number that the organiser puts into a question: definitions of one poll are ordered by it. */
+export function editOf(question: string): number {
+  return Number(/\((\d+)\)$/.exec(question)?.[1] ?? -1)
+}
+
+function openScreen(
+  name: string,
+  polls: readonly string[],
+  create: Create,
+  { url, tallies: ledger, journal, lateEdits }: ScreensOptions,
+) {
+  const tallies = new Map<string, TallyFrame>()
+  const definitions = new Map<string, PollFrame>()
+  let isOver = false
+  let reload: NodeJS.Timeout | undefined
+  let client = open()
+
+  function open() {
+    // ws speaks the browser's interface, its types differ in details
+    const opened = create({ url: `${url}/ws`, WebSocket: WebSocket as unknown as typeof globalThis.WebSocket })
+    opened.addEventListener('tally', ({ detail }) => {
+      tallies.set(detail.poll, detail)
+      const wrong = ledger.shown(name, detail)
+      if (wrong !== undefined) journal.violate(wrong.rule, wrong.detail)
+    })
+    opened.addEventListener('poll', ({ detail }) => {
+      definitions.set(detail.poll, detail)
+      const wrong = ledger.defined(name, detail.poll, editOf(detail.question), lateEdits)
+      if (wrong !== undefined) journal.violate(wrong.rule, `${wrong.detail} (${detail.state})`)
+    })
+    opened.addEventListener('status', ({ detail }) => {
+      if (detail.state !== 'closed' || isOver) return
+      journal.write({ screen: name, closed: detail.code, reason: detail.reason })
+      reload = setTimeout(() => (client = open()), RELOAD_MS)
+    })
+    for (const poll of polls) opened.subscribe(poll, () => {})
+    return opened
+  }
+
+  const screen: Screen = {
+    name,
+    polls,
+    tallies,
+    definitions,
+    get admitsDelay() {
+      return (
+        client.status.delayed ||
+        client.status.state === 'stale' ||
+        client.status.state === 'closed' ||
+        client.status.state === 'connecting'
+      )
+    },
+    describe() {
+      const { state, delayed, asOf } = client.status
+      const shown = polls.map((poll) => `${poll} ${tallies.get(poll)?.epoch}.${tallies.get(poll)?.version}`)
+      return `${name}: ${state}${delayed ? ', delayed' : ''}, as of ${Date.now() - (asOf ?? 0)} ms ago, shows ${shown.join(', ')}`
+    },
+  }
+  const close = () => {
+    isOver = true
+    clearTimeout(reload)
+    client.close()
+  }
+  return { screen, close }
+}
