@@ -68,6 +68,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const hub = createHub({
     clock,
     sourceAt: () => feed.sourceAt,
+    sourceAgeMs: () => feed.sourceAgeMs(),
     slowMs: edge.slowClientMs,
     onSent: (sockets) => sent.add(sockets),
   })

@@ -26,9 +26,9 @@ export interface Poll {
   readonly updatedAt: Date
 }
 
-/** The part of a poll that everyone may see. */
+/** The part of a poll that everyone may see, and its place among the definitions of this poll, which its row carries. */
 export function pollFrame(
-  poll: Pick<Poll, 'slug' | 'question' | 'options' | 'state' | 'visibility' | 'opensAt' | 'closesAt'>,
+  poll: Pick<Poll, 'slug' | 'question' | 'options' | 'state' | 'visibility' | 'opensAt' | 'closesAt' | 'epoch' | 'revision'>,
 ): PollFrame {
   return {
     type: 'poll',
@@ -40,6 +40,8 @@ export function pollFrame(
     resultsVisible: resultsVisible(poll),
     opensAt: poll.opensAt?.toISOString() ?? null,
     closesAt: poll.closesAt?.toISOString() ?? null,
+    epoch: poll.epoch,
+    version: poll.revision,
   }
 }
 

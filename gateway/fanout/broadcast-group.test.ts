@@ -23,6 +23,7 @@ function setup(size: number) {
   // the time is over whenever the clock is read, so each turn writes to one stride of sockets
   const group = new BroadcastGroup({
     topics: [...topics.values()],
+    source: { frame: NOTHING },
     defer: (run) => void waiting.push(run),
     elapsed: () => (elapsed += 100),
     onWritten: (n) => void (written += n),

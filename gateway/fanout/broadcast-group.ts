@@ -7,8 +7,15 @@ export interface Topic {
   tallyFrame: Buffer
 }
 
+/** What all sockets are told of the source, whatever polls they follow. */
+export interface Source {
+  /** The newest `alive` frame. */
+  frame: Buffer
+}
+
 export interface BroadcastGroupOptions {
   readonly topics: readonly Topic[]
+  readonly source: Source
   /** Runs the function soon, after pending I/O events: `setImmediate`. */
   readonly defer: (run: () => void) => void
   /** A clock for spans, in ms. */
@@ -31,6 +38,7 @@ export class BroadcastGroup {
   readonly connections = new Set<Connection>()
   readonly #options: BroadcastGroupOptions
   readonly #changed: Map<Topic, { tally: number; poll: number }>
+  #sourceChanged = 0
   #change = 0
   /** The pending bytes by the number of the last change that a connection was sent; cleared with every change. */
   readonly #pending = new Map<number, Buffer | undefined>()
@@ -61,9 +69,20 @@ export class BroadcastGroup {
   notify(topic: Topic, hasNewPoll: boolean): void {
     const changed = this.#changed.get(topic)
     if (changed === undefined) return
+    changed.tally = this.#change + 1
+    if (hasNewPoll) changed.poll = changed.tally
+    this.#flushSoon()
+  }
+
+  /** Notes that the source has fallen silent or speaks again; flushes soon. */
+  notifySource(): void {
+    this.#sourceChanged = this.#change + 1
+    this.#flushSoon()
+  }
+
+  /** Counts a change that was noted. */
+  #flushSoon(): void {
     this.#change += 1
-    changed.tally = this.#change
-    if (hasNewPoll) changed.poll = this.#change
     this.#pending.clear()
     if (this.#isFlushing) return
     this.#isFlushing = true
@@ -73,6 +92,8 @@ export class BroadcastGroup {
 
   /** Sends to every connection, pauses after every `PAUSE_AFTER_MS`, and starts again when a topic changed meanwhile. */
   #flush(connections: readonly Connection[], from: number, change: number): void {
+    // the hub has taken everyone out: a connection that is in another group now is not to be given this one's numbers
+    if (this.connections.size === 0) return
     const { defer, elapsed, onWritten } = this.#options
     const until = elapsed() + PAUSE_AFTER_MS
     let next = from
@@ -123,6 +144,8 @@ export class BroadcastGroup {
       if (poll > seen) frames.push(topic.pollFrame)
       if (tally > seen) frames.push(topic.tallyFrame)
     }
+    // whether the source is silent, the hub tells a newcomer, which has seen nothing
+    if (this.#sourceChanged > seen && seen >= 0) frames.push(this.#options.source.frame)
     const known = frames.filter((frame) => frame.length > 0)
     return known.length > 1 ? Buffer.concat(known) : known[0]
   }

@@ -15,12 +15,13 @@ async function serve(t: TestContext, prepare: (stream: Socket) => void = () => {
   const server: Server = createServer()
   const connections: { connection: Connection; socket: WebSocket; stream: Socket; closed: Promise<number> }[] = []
   let drained = 0
+  let aheadMs = 0
   server.on('upgrade', (request: IncomingMessage, stream: Socket, head: Buffer) => {
     prepare(stream)
     wss.handleUpgrade(request, stream, head, (socket) => {
       socket.on('error', () => {})
       const closed = once(socket, 'close').then(([code]) => Number(code))
-      const host = { now: Date.now, drained: () => void (drained += 1) }
+      const host = { now: () => Date.now() + aheadMs, drained: () => void (drained += 1) }
       connections.push({
         connection: new Connection({ socket, stream, slugs: ['p'], address: '', host }),
         socket,
@@ -36,7 +37,7 @@ async function serve(t: TestContext, prepare: (stream: Socket) => void = () => {
     server.close()
   })
   const { port } = server.address() as AddressInfo
-  return { port, connections, drains: () => drained }
+  return { port, connections, drains: () => drained, pass: (ms: number) => void (aheadMs += ms) }
 }
 
 /** A WebSocket client that does not read until it is told to. */
@@ -197,6 +198,35 @@ test('sockets that vanish in the middle of a round harm nobody', async (t) => {
   while (received < 50) await turn()
   assert.equal(received, 50)
   healthy.close()
+})
+
+/** A ping, or another control frame without data, as a client masks it. */
+const masked = (opcode: number) => Buffer.of(0x80 | opcode, 0x80, 0, 0, 0, 0)
+
+test('a flood of pings or pongs is closed with 1008, and who sends twenty a second is answered', async (t) => {
+  const { port, connections, pass } = await serve(t)
+  for (const opcode of [0x9, 0xa]) {
+    const client = await openDeaf(port)
+    const { socket } = connections.at(-1) ?? assert.fail()
+    const chunks: Buffer[] = []
+    client.on('data', (chunk: Buffer) => chunks.push(chunk)).resume()
+    let heard = 0
+    socket.on(opcode === 0x9 ? 'ping' : 'pong', () => void (heard += 1))
+    const send = (count: number) => client.write(Buffer.concat(Array.from({ length: count }, () => masked(opcode))))
+    for (const second of [1, 2]) {
+      send(20)
+      while (heard < 20 * second) await turn()
+      assert.equal(socket.readyState, WebSocket.OPEN, `after second ${second}`)
+      if (second === 1) pass(1_000)
+    }
+    send(10_000)
+    const close = Buffer.of(0x03, 0xf0) // 1008
+    while (!Buffer.concat(chunks).includes(close)) await once(client, 'data')
+    assert.notEqual(socket.readyState, WebSocket.OPEN)
+    const pongs = Buffer.concat(chunks).toString('latin1').split('\x8a\x00').length - 1
+    assert.equal(pongs, opcode === 0x9 ? 40 : 0, 'what is allowed is answered, and the flood is not')
+    client.destroy()
+  }
 })
 
 test('a client that stops reading is found by the ping it does not answer, long before the kernel is full', async (t) => {

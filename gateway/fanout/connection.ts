@@ -20,7 +20,7 @@ export interface ConnectionOptions {
 
 /** What a connection needs of its surroundings, the same for all. */
 export interface ConnectionHost {
-  /** Milliseconds since the epoch. */
+  /** Monotonic milliseconds. */
   now(): number
   /** Called when a socket takes frames again after a while in which it could not. */
   drained(connection: Connection): void
@@ -38,6 +38,13 @@ const queued: Connection[] = []
 const queuedTargets = new Int32Array(MAX_QUEUED)
 const queuedFrames: Buffer[] = []
 let queuedCount = 0
+
+/**
+ * A client that sends more pings and pongs than this within a second is closed. Of our own pings, which come every 15 s, it answers
+ * each once; the others cost us more than they cost it.
+ */
+const MAX_CONTROLS = 20
+const CONTROLS_MS = 1_000
 
 /** RFC 6455 §5.5.2, without data. */
 const PING = Buffer.of(0x89, 0)
@@ -60,7 +67,8 @@ export class Connection {
   }
 
   readonly address: string
-  readonly slugs: readonly string[]
+  /** The polls it follows; the hub takes out those that are gone. */
+  slugs: readonly string[]
   /** The number of the last change of its broadcast group that it was sent. */
   seen = -1
   readonly #socket: WebSocket
@@ -79,6 +87,11 @@ export class Connection {
   #awaitingPong = false
   /** The answer to the newest ping that came while bytes waited. */
   #owedPong: Buffer | undefined
+  /** Frames that `writeSoon` was given while bytes waited. */
+  #owed: Buffer | undefined
+  /** How many pings and pongs the client has sent since then. */
+  #controls = 0
+  #controlsSince: number
   /** `seen` at the last check, and since when it has been the same. */
   #seenBefore = -1
   #quietSince: number
@@ -91,6 +104,7 @@ export class Connection {
     this.slugs = slugs
     this.#pingedAt = host.now()
     this.#quietSince = this.#pingedAt
+    this.#controlsSince = this.#pingedAt
     const known: Known = socket
     known[CONNECTION] = this
     socket.on('ping', onPing)
@@ -134,9 +148,10 @@ export class Connection {
       this.#isBlocked = false
       if (stream.destroyed) return
       if (this.#handle === undefined) this.#goDirect()
-      const pong = this.#owedPong
+      const owed = [this.#owedPong, this.#owed].filter((bytes) => bytes !== undefined)
       this.#owedPong = undefined
-      if (pong !== undefined) this.write(pong)
+      this.#owed = undefined
+      if (owed.length > 0) this.write(Buffer.concat(owed))
       this.#host.drained(this)
     })
   }
@@ -147,6 +162,11 @@ export class Connection {
     if (target === NOT_NOW) return false
     this.#send(target, frames)
     return true
+  }
+
+  /** Writes complete frames now, or as soon as the socket takes them. What waits is kept in this process: for few small frames. */
+  writeSoon(frames: Buffer): void {
+    if (!this.write(frames)) this.#owed = this.#owed === undefined ? frames : Buffer.concat([this.#owed, frames])
   }
 
   /**
@@ -201,6 +221,24 @@ export class Connection {
     } else if (now - this.#quietSince >= afterMs && this.write(frame)) this.#quietSince = now
   }
 
+  /** The subprotocol that was negotiated; empty where the client offered none that the server speaks. */
+  get protocol(): string {
+    return this.#socket.protocol
+  }
+
+  /** To be called for each ping and pong of the client. Closes with 1008 when there are too many; then it is false. */
+  mayControl(): boolean {
+    const now = this.#host.now()
+    if (now - this.#controlsSince >= CONTROLS_MS) {
+      this.#controlsSince = now
+      this.#controls = 0
+    }
+    this.#controls += 1
+    if (this.#controls <= MAX_CONTROLS) return true
+    if (this.#controls === MAX_CONTROLS + 1) this.close(CloseCode.policyViolation, 'too many pings or pongs')
+    return false
+  }
+
   heardPong(): void {
     this.#awaitingPong = false
   }
@@ -222,9 +260,11 @@ export class Connection {
 }
 
 function onPing(this: WebSocket, data: Buffer): void {
-  Connection.of(this)?.answerPing(data)
+  const connection = Connection.of(this)
+  if (connection?.mayControl()) connection.answerPing(data)
 }
 
 function onPong(this: WebSocket): void {
-  Connection.of(this)?.heardPong()
+  const connection = Connection.of(this)
+  if (connection?.mayControl()) connection.heardPong()
 }

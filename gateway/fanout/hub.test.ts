@@ -3,10 +3,9 @@ import { EventEmitter } from 'node:events'
 import { describe, test } from 'node:test'
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
-import type { Frame, Snapshot } from '../../shared/protocol/frames.ts'
+import { SUBPROTOCOL, SUBPROTOCOL_GONE, type Frame, type Snapshot } from '../../shared/protocol/frames.ts'
 import { createManualClock } from '../../e2e/support/manual-clock.ts'
 import { Connection } from './connection.ts'
-import { drainSockets } from './socket-drain.ts'
 import { createHub } from './hub.ts'
 
 /** The first byte of a ping. */
@@ -15,6 +14,7 @@ const PING = 0x89
 /** Enough of a `ws` socket and of the stream below it: it remembers what was written, and when. */
 class FakeSocket extends EventEmitter {
   readyState = 1
+  readonly protocol: string
   readonly sent: { frame: Frame; at: number }[] = []
   writes = 0
   pings = 0
@@ -39,8 +39,9 @@ class FakeSocket extends EventEmitter {
     },
   }
 
-  constructor(now: () => number) {
+  constructor(now: () => number, protocol: string) {
     super()
+    this.protocol = protocol
     this.#now = now
   }
   unstick() {
@@ -74,9 +75,10 @@ function framesIn(bytes: Buffer): Frame[] {
 function setup() {
   const clock = createManualClock(1_000_000)
   let sourceAt: number | undefined = 1_000_000
-  const hub = createHub({ clock, sourceAt: () => sourceAt, slowMs: 10_000 })
-  const join = (slugs = ['p']) => {
-    const socket = new FakeSocket(clock.now)
+  let sourceAgeMs: number | undefined = 0
+  const hub = createHub({ clock, sourceAt: () => sourceAt, sourceAgeMs: () => sourceAgeMs, slowMs: 10_000 })
+  const join = (slugs = ['p'], protocol: string = SUBPROTOCOL) => {
+    const socket = new FakeSocket(clock.now, protocol)
     const connection = new Connection({
       // as much of them as a connection uses
       socket: socket as unknown as WebSocket,
@@ -100,7 +102,12 @@ function setup() {
       hub.tick()
     }
   }
-  return { clock, hub, join, run, setSourceAt: (at: number | undefined) => (sourceAt = at) }
+  /** When the source was last heard, by its clock, and how long ago that is. */
+  const setSource = (at: number | undefined, ageMs?: number) => {
+    sourceAt = at
+    sourceAgeMs = ageMs
+  }
+  return { clock, hub, join, run, setSource }
 }
 
 interface Change {
@@ -184,15 +191,126 @@ describe('the hub', () => {
   })
 
   test('says alive after 15 s of silence, with when the database was last read, and not before', async () => {
-    const { clock, hub, join, run, setSourceAt } = setup()
+    const { clock, hub, join, run, setSource } = setup()
     const { socket } = join()
     hub.apply(snapshot(1))
     await clock.advance(0)
     await run(14)
     assert.ok(!socket.sent.some(({ frame }) => frame.type === 'alive'))
-    setSourceAt(1_013_000)
+    setSource(1_013_000, 900)
     await run(2)
-    assert.deepEqual(socket.sent.at(-1)?.frame, { type: 'alive', at: new Date(1_013_000).toISOString() })
+    assert.deepEqual(socket.sent.at(-1)?.frame, { type: 'alive', at: new Date(1_013_000).toISOString(), silentMs: 0 })
+  })
+
+  test('tells everyone in one tick that the source has been silent for three seconds, and that it speaks again', async () => {
+    const { clock, hub, join, setSource } = setup()
+    hub.apply(snapshot(1))
+    hub.apply(snapshot(1, { poll: 'q' }))
+    const sockets = Array.from({ length: 300 }, (_, index) => join(index % 2 === 0 ? ['p'] : ['p', 'q']).socket)
+    const tick = async () => {
+      hub.tick()
+      await clock.advance(100)
+    }
+    const words = (socket: FakeSocket) => socket.sent.flatMap(({ frame }) => (frame.type === 'alive' ? frame.silentMs : []))
+    setSource(1_000_000, 2_999)
+    await tick()
+    assert.ok(sockets.every((socket) => words(socket).length === 0))
+    setSource(1_000_000, 3_099)
+    await tick()
+    for (const socket of sockets) assert.deepEqual(words(socket), [3_099])
+    setSource(1_000_000, 3_199)
+    await tick()
+    for (const socket of sockets) assert.deepEqual(words(socket), [3_099], 'once')
+    setSource(1_004_000, 20)
+    await tick()
+    for (const socket of sockets) assert.deepEqual(words(socket), [3_099, 0])
+    assert.deepEqual(sockets[0]?.sent.at(-1)?.frame, { type: 'alive', at: new Date(1_004_000).toISOString(), silentMs: 0 })
+  })
+
+  test('tells a newcomer after its tallies for how long the source has been silent by then, and nothing while it speaks', async () => {
+    const { clock, hub, join, setSource } = setup()
+    hub.apply(snapshot(1))
+    const types = ({ sent }: FakeSocket) => sent.map(({ frame }) => frame.type)
+    assert.deepEqual(types(join().socket), ['poll', 'tally'])
+    for (const ageMs of [4_000, 90_000]) {
+      setSource(1_000_000, ageMs)
+      hub.tick()
+      await clock.advance(100)
+      const { socket } = join()
+      assert.deepEqual(types(socket), ['poll', 'tally', 'alive'])
+      assert.deepEqual(socket.sent[2]?.frame, { type: 'alive', at: new Date(1_000_000).toISOString(), silentMs: ageMs })
+    }
+    setSource(1_100_000, 0)
+    hub.tick()
+    await clock.advance(100)
+    assert.deepEqual(types(join().socket), ['poll', 'tally'])
+  })
+
+  test('a poll that is gone ends alone where the client understands that and follows others, and with its socket elsewhere', async () => {
+    const { clock, hub, join } = setup()
+    for (const poll of ['p', 'q']) hub.apply(snapshot(1, { poll }))
+    const [both, alone] = [join(['p', 'q'], SUBPROTOCOL_GONE), join(['p'], SUBPROTOCOL_GONE)]
+    const [old, plain] = [join(['p', 'q']), join(['p', 'q'], '')]
+    const untouched = join(['q'])
+    hub.end('p')
+    for (const { socket } of [alone, old, plain]) {
+      assert.equal(socket.closedWith?.code, 4404)
+      assert.ok(!socket.sent.some(({ frame }) => frame.type === 'gone'))
+    }
+    for (const { socket } of [both, untouched]) assert.equal(socket.closedWith, undefined)
+    assert.deepEqual(both.socket.sent.at(-1)?.frame, { type: 'gone', poll: 'p', code: 4404, reason: 'the poll is gone' })
+    assert.equal(hub.isWatched('p'), false)
+    assert.equal(hub.size, 2)
+    await clock.advance(100)
+    hub.apply(snapshot(2, { poll: 'q' }))
+    await clock.advance(100)
+    for (const { tallies } of [both, untouched]) assert.equal(tallies().at(-1), 2)
+    for (const { connection } of [both, untouched]) hub.remove(connection)
+    assert.equal(hub.size, 0)
+    assert.equal(hub.isWatched('q'), false)
+  })
+
+  test('who loses a poll in the middle of a round gets every later tally of the others', async () => {
+    const { clock, hub, join } = setup()
+    const members = Array.from({ length: 600 }, () => join(['p', 'q'], SUBPROTOCOL_GONE))
+    for (let version = 1; version <= 5; version += 1) {
+      hub.apply(snapshot(version))
+      await clock.advance(100)
+    }
+    // the first write takes so long that the round pauses before it has come to everyone
+    const { stream } = members[0]?.socket ?? assert.fail()
+    const { write } = stream
+    stream.write = (bytes, flushed) => {
+      for (const until = performance.now() + 20; performance.now() < until;);
+      write(bytes, flushed)
+    }
+    hub.apply(snapshot(6))
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    stream.write = write
+    assert.notEqual(members.at(-1)?.tallies().at(-1), 6, 'the round has paused')
+    hub.end('p')
+    await clock.advance(100)
+    hub.apply(snapshot(77, { poll: 'q' }))
+    await clock.advance(100)
+    for (const { tallies } of members) assert.equal(tallies().at(-1), 77)
+  })
+
+  test('a poll that comes back while the sockets of its predecessor close is that of newcomers', async () => {
+    const { clock, hub, join } = setup()
+    hub.apply(snapshot(9))
+    const { socket, connection } = join()
+    hub.end('p')
+    assert.equal(socket.closedWith?.code, 4404)
+    hub.apply(snapshot(1, { epoch: 2 }))
+    const later = join()
+    await clock.advance(100)
+    hub.apply(snapshot(2, { epoch: 2 }))
+    await clock.advance(100)
+    assert.deepEqual(later.tallies(), [1, 2])
+    // the closing of the old socket is over only now
+    hub.remove(connection)
+    assert.equal(hub.size, 1)
+    assert.equal(hub.isWatched('p'), true)
   })
 
   test('closes a socket with 1013 that does not answer a ping, and no other', async () => {
@@ -260,58 +378,5 @@ describe('the hub', () => {
       socket.sent.flatMap(({ frame }) => (frame.type === 'tally' && frame.version === 2 ? frame.poll : [])),
       ['p', 'r'],
     )
-  })
-})
-
-describe('draining the sockets', () => {
-  test('tells each socket, closes it with 1012 an overlap later, and takes no longer than the spread', async () => {
-    const { clock, hub, join } = setup()
-    const joined = Array.from({ length: 100 }, () => join())
-    const startedAt = clock.now()
-    let over = false
-    for (const { socket, connection } of joined) {
-      const close = socket.close.bind(socket)
-      socket.close = (code) => {
-        close(code)
-        hub.remove(connection)
-      }
-    }
-    void drainSockets({ hub, spreadMs: 10_000, clock, random: () => 0.5, signal: new AbortController().signal }).then(
-      () => (over = true),
-    )
-    await clock.advance(10_050)
-    assert.equal(over, true)
-    for (const { socket } of joined) {
-      const told = socket.sent.find(({ frame }) => frame.type === 'drain')
-      assert.deepEqual(told?.frame, { type: 'drain', closeAfterMs: 4_000 })
-      assert.ok(told !== undefined && socket.closedWith !== undefined)
-      assert.equal(socket.closedWith.code, 1012)
-      const overlapMs = socket.closedWith.at - told.at
-      assert.ok(overlapMs >= 3_990 && overlapMs <= 4_010, `closed ${overlapMs} ms after it was told`)
-      assert.ok(socket.closedWith.at - startedAt <= 10_010)
-    }
-    const told = joined
-      .map(({ socket }) => socket.sent.find(({ frame }) => frame.type === 'drain')?.at ?? 0)
-      .toSorted((a, b) => a - b)
-    for (let index = 10; index < told.length; index += 1) {
-      assert.ok((told[index] ?? 0) - (told[index - 10] ?? 0) >= 590, 'no more than ten are told in six tenths of a second')
-    }
-  })
-
-  test('does nothing when nobody is connected', async () => {
-    const { clock, hub } = setup()
-    await drainSockets({ hub, spreadMs: 10_000, clock, random: () => 0.5, signal: new AbortController().signal })
-    assert.equal(clock.now(), 1_000_000)
-  })
-
-  test('cuts whoever is left when its time is over', async () => {
-    const { clock, hub, join } = setup()
-    const { socket } = join() // answers no closing handshake
-    const abort = new AbortController()
-    const done = drainSockets({ hub, spreadMs: 1_000, clock, random: () => 0.5, signal: abort.signal })
-    await clock.advance(2_000)
-    abort.abort()
-    await done
-    assert.equal(socket.terminated, true)
   })
 })

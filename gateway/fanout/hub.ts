@@ -1,9 +1,9 @@
 /** The hub: knows which socket follows which polls, keeps the newest snapshot of each poll, and sends it to the sockets. */
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
-import type { Snapshot } from '../../shared/protocol/frames.ts'
+import { SUBPROTOCOL_GONE, type AliveFrame, type GoneFrame, type Snapshot } from '../../shared/protocol/frames.ts'
 import type { Clock } from '../../shared/lifecycle/clock.ts'
-import { BroadcastGroup, type Topic as Frames } from './broadcast-group.ts'
+import { BroadcastGroup, type Source, type Topic as Frames } from './broadcast-group.ts'
 import type { Connection } from './connection.ts'
 import { textFrame } from './text-frame.ts'
 
@@ -11,6 +11,11 @@ export interface HubOptions {
   readonly clock: Clock
   /** When a backend last read the database, ms since the epoch; undefined if the bus has not said. */
   readonly sourceAt: () => number | undefined
+  /**
+   * How long ago, in ms by a monotonic clock, this gateway last saw that a backend had read the database; undefined if it never
+   * did. Backends say so every second.
+   */
+  readonly sourceAgeMs: () => number | undefined
   /** How long a socket may leave bytes unread or a ping unanswered, in ms. */
   readonly slowMs: number
   /** Runs the function soon, after pending I/O events: `setImmediate`. */
@@ -23,7 +28,7 @@ export interface Hub {
   /** Open sockets. */
   readonly size: number
   connections(): Iterable<Connection>
-  /** Adds a socket and sends it what is known of its polls. */
+  /** Adds a socket and sends it what is known of its polls, then whether the source is silent. */
   add(connection: Connection): void
   remove(connection: Connection): void
   /** Sends a socket the changes that it could not take while earlier bytes waited. */
@@ -35,9 +40,15 @@ export interface Hub {
   apply(snapshot: Snapshot): void
   /** Drops the state of a poll that no socket follows. */
   forget(slug: string): void
-  /** Drops the state of a poll that is gone, and closes its sockets with 4404. */
+  /**
+   * Drops the state of a poll that is gone. Its sockets of `livetally.v1.1` that follow other polls get a `gone` frame and keep
+   * those; all others are closed with 4404.
+   */
   end(slug: string): void
-  /** To be called ten times a second: sends `alive` after silence, pings, and closes the sockets that do not keep up. */
+  /**
+   * To be called ten times a second: tells all sockets when the source falls silent or speaks again, sends `alive` after silence,
+   * pings, and closes the sockets that do not keep up.
+   */
   tick(): void
 }
 
@@ -45,6 +56,8 @@ export interface Hub {
 const MIN_GAP_MS = 55
 /** After so long without a frame, in ms, `alive` tells a client that its connection is good and that there is nothing new. */
 const ALIVE_AFTER_MS = 15_000
+/** The source counts as silent after so long, in ms. It speaks every second, so it has then missed three times. */
+const SILENT_AFTER_MS = 3_000
 /** Far below the 60 s after which common proxies cut a quiet connection. */
 const PING_INTERVAL_MS = 15_000
 /** The ticks in which every socket is visited once, so that a crowd that arrived at once is not pinged at once. */
@@ -63,11 +76,14 @@ interface Topic extends Frames {
 
 const NOTHING = Buffer.alloc(0)
 
-export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSent = () => {} }: HubOptions): Hub {
+export function createHub(options: HubOptions): Hub {
+  const { clock, sourceAt, sourceAgeMs, slowMs, defer = setImmediate, onSent = () => {} } = options
   const topics = new Map<string, Topic>()
   const groups = new Map<string, BroadcastGroup>()
   const limits = { pingIntervalMs: PING_INTERVAL_MS, slowMs }
-  const groupOptions = { defer, elapsed: () => performance.now(), onWritten: onSent }
+  const source: Source = { frame: NOTHING }
+  const groupOptions = { source, defer, elapsed: () => performance.now(), onWritten: onSent }
+  let isSilent = false
   let size = 0
 
   function* everyone(): Generator<Connection, undefined> {
@@ -123,25 +139,47 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
     publish(topic)
   }
 
+  const add = (connection: Connection) => {
+    size += 1
+    groupOf(connection.slugs).add(connection)
+    if (isSilent) connection.writeSoon(source.frame)
+  }
+
+  const remove = (connection: Connection) => {
+    const key = connection.slugs.join(' ')
+    const group = groups.get(key)
+    if (group === undefined || !group.connections.delete(connection)) return
+    size -= 1
+    if (group.connections.size > 0) return
+    groups.delete(key)
+    for (const slug of connection.slugs) topics.get(slug)?.groups.delete(group)
+  }
+
+  /** Encodes what is known of the source, and tells all sockets if that is news. */
+  const listenToSource = () => {
+    const heardAt = sourceAt()
+    if (heardAt === undefined) return
+    const ageMs = sourceAgeMs() ?? 0
+    const wasSilent = isSilent
+    isSilent = ageMs > SILENT_AFTER_MS
+    const alive: AliveFrame = {
+      type: 'alive',
+      at: new Date(heardAt).toISOString(),
+      silentMs: isSilent ? Math.round(ageMs) : 0,
+    }
+    source.frame = textFrame(JSON.stringify(alive))
+    if (isSilent !== wasSilent) for (const group of groups.values()) group.notifySource()
+  }
+
   return {
     get size() {
       return size
     },
     connections: everyone,
-    add(connection) {
-      size += 1
-      groupOf(connection.slugs).add(connection)
-    },
-    remove(connection) {
-      const key = connection.slugs.join(' ')
-      const group = groups.get(key)
-      if (group === undefined || !group.connections.delete(connection)) return
-      size -= 1
-      if (group.connections.size > 0) return
-      groups.delete(key)
-      for (const slug of connection.slugs) topics.get(slug)?.groups.delete(group)
-    },
-    catchUp: (connection) => groupOf(connection.slugs).catchUp(connection),
+    add,
+    remove,
+    // a socket that has been taken out must not bring its polls back
+    catchUp: (connection) => groups.get(connection.slugs.join(' '))?.catchUp(connection),
     isWatched: (slug) => (topics.get(slug)?.groups.size ?? 0) > 0,
     snapshot: (slug) => topics.get(slug)?.snapshot,
     apply(snapshot) {
@@ -157,21 +195,32 @@ export function createHub({ clock, sourceAt, slowMs, defer = setImmediate, onSen
       if (topics.get(slug)?.groups.size === 0) topics.delete(slug)
     },
     end(slug) {
-      const watching = [...(topics.get(slug)?.groups ?? [])].flatMap(({ connections }) => [...connections])
+      const gone: GoneFrame = { type: 'gone', poll: slug, code: CloseCode.unknownPoll, reason: 'the poll is gone' }
+      const frame = textFrame(JSON.stringify(gone))
+      for (const group of topics.get(slug)?.groups ?? []) {
+        for (const connection of group.connections) {
+          // all are taken out, so that a later poll of this name meets none of them, nor what is known of this one
+          remove(connection)
+          const left = connection.slugs.filter((other) => other !== slug)
+          if (connection.protocol === SUBPROTOCOL_GONE && left.length > 0) {
+            connection.slugs = left
+            connection.seen = -1
+            add(connection)
+            connection.writeSoon(frame)
+          } else connection.close(gone.code, gone.reason)
+        }
+      }
       topics.delete(slug)
-      for (const connection of watching) connection.close(CloseCode.unknownPoll, 'the poll is gone')
     },
     tick() {
+      listenToSource()
       const now = clock.now()
-      const heardAt = sourceAt()
-      const alive =
-        heardAt === undefined ? undefined : textFrame(JSON.stringify({ type: 'alive', at: new Date(heardAt).toISOString() }))
       for (let left = Math.ceil(size / SLICES); left > 0; left -= 1) {
         let next = visit.next()
         if (next.done === true) next = (visit = everyone()).next()
         if (next.done === true) return
         next.value.checkAlive(now, limits)
-        if (alive !== undefined) next.value.breakSilence(alive, now, ALIVE_AFTER_MS)
+        if (source.frame !== NOTHING) next.value.breakSilence(source.frame, now, ALIVE_AFTER_MS)
       }
     },
   }

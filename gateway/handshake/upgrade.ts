@@ -3,12 +3,13 @@ import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
-import { PollSlug, SUBPROTOCOL } from '../../shared/protocol/frames.ts'
+import { PollSlug, SUBPROTOCOL_GONE, SUBPROTOCOLS, type GoneFrame } from '../../shared/protocol/frames.ts'
 import { problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
 import type { ConnectionLimits } from '../access/connection-limits.ts'
 import { Connection, type ConnectionHost } from '../fanout/connection.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { TallyFeed } from '../fanout/tally-feed.ts'
+import { textFrame } from '../fanout/text-frame.ts'
 
 export interface UpgradeOptions {
   readonly hub: Hub
@@ -17,8 +18,8 @@ export interface UpgradeOptions {
   /** Where the request comes from, and whether its page may open sockets here. */
   readonly inspect: (request: IncomingMessage) => { readonly address: string; readonly isOriginAllowed: boolean }
   readonly now: () => number
-  /** Called with the code each socket was closed with. */
-  readonly onClosed?: (code: number) => void
+  /** Called with the code each socket was closed with, and its connection. */
+  readonly onClosed?: (code: number, connection: Connection) => void
 }
 
 export interface Upgrade {
@@ -49,6 +50,19 @@ interface Refusal {
   readonly closeCode?: number
 }
 
+/** A poll that a socket does not get, and why: the refusal of a socket that asks for no other. */
+interface RefusedPoll {
+  readonly slug: string
+  readonly refusal: Refusal & { readonly closeCode: number }
+}
+
+/** What a request asks for: each poll once, in its order. */
+interface Asked {
+  /** Those that there may be, as many as one socket may follow. */
+  readonly slugs: readonly string[]
+  readonly refused: readonly RefusedPoll[]
+}
+
 const DRAINING: Refusal = {
   status: 503,
   kind: 'draining',
@@ -56,11 +70,18 @@ const DRAINING: Refusal = {
   retryAfterS: 1,
 }
 
+const UNAVAILABLE: Refusal = {
+  status: 503,
+  kind: 'unavailable',
+  detail: 'The poll cannot be looked up at present.',
+  retryAfterS: 1,
+}
+
 export function createUpgrade(options: UpgradeOptions): Upgrade {
   const { hub, feed, admission } = options
   const host: ConnectionHost = { now: options.now, drained: hub.catchUp }
   const sockets = createSocketServer()
-  const readSlugs = rememberingSlugs()
+  const readAsked = rememberingAsked()
   let refusing = false
 
   const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
@@ -71,55 +92,61 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })
     }
     if (refusing) return refuse(stream, DRAINING)
-    const slugs = readSlugs(request.url ?? '')
-    if ('status' in slugs) {
-      return slugs.closeCode === undefined ? refuse(stream, slugs) : refuseWithCloseCode(request, stream, head, slugs)
-    }
+    const asked = readAsked(request.url ?? '')
+    if ('status' in asked) return refuse(stream, asked)
+    const early = refusalOf(request, asked)
+    if (early !== undefined) return refuseWithCloseCode(request, stream, head, early)
     const verdict = admission.enter(address)
     if (verdict !== 'admitted') {
       const [kind, detail, status, retryAfterS] = ADMISSION_REFUSALS[verdict]
       return refuse(stream, { status, kind, detail, retryAfterS })
     }
-    const unknown = slugs.filter((slug) => !feed.isFollowing(slug))
     // when the feed follows all of them, as it usually does, no promise is needed
-    if (unknown.length === 0) return accept(request, stream, head, slugs, address)
-    void lookUp(unknown).then((refusal) => {
+    if (asked.slugs.every((slug) => feed.isFollowing(slug))) return accept(request, stream, head, asked, address)
+    void lookUp(request, asked).then((found) => {
       // during the look-up a drain may have begun, or the peer may have gone
-      const late = refusal ?? (refusing ? DRAINING : undefined)
-      if (late === undefined && !stream.destroyed) return accept(request, stream, head, slugs, address)
+      if (!('status' in found) && !refusing && !stream.destroyed) return accept(request, stream, head, found, address)
       admission.leave(address)
-      if (late === undefined || stream.destroyed) return undefined
-      return late.closeCode === undefined ? refuse(stream, late) : refuseWithCloseCode(request, stream, head, late)
+      if (!stream.destroyed) refuseWithCloseCode(request, stream, head, 'status' in found ? found : DRAINING)
+      return undefined
     })
   }
 
-  const lookUp = async (slugs: readonly string[]): Promise<Refusal | undefined> => {
+  /** Sorts out the polls that there are. A refusal when the socket gets none, or when it is not known at present which there are. */
+  const lookUp = async (request: IncomingMessage, { slugs, refused }: Asked): Promise<Asked | Refusal> => {
     const outcomes = await Promise.all(slugs.map((slug) => feed.follow(slug)))
-    const unknown = outcomes.indexOf('unknown')
-    if (unknown >= 0) return unknownPoll(slugs[unknown] ?? '')
-    if (!outcomes.includes('unavailable')) return undefined
-    return { status: 503, kind: 'unavailable', detail: 'The poll cannot be looked up at present.', retryAfterS: 1 }
+    const unknown = slugs.filter((_, index) => outcomes[index] === 'unknown')
+    const found = {
+      slugs: unknown.length === 0 ? slugs : slugs.filter((slug) => !unknown.includes(slug)),
+      refused: [...refused, ...unknown.map(unknownPoll)],
+    }
+    return refusalOf(request, found) ?? (outcomes.includes('unavailable') ? UNAVAILABLE : found)
   }
 
-  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, slugs: readonly string[], address: string) => {
+  const accept = (request: IncomingMessage, stream: Socket, head: Buffer, asked: Asked, address: string) => {
     let isOpen = false
     // corked, so that answer, definitions and tallies leave in one write
     stream.cork()
     // ws calls back before it returns; when it refuses the handshake, it ends the stream and never calls back
     sockets.handleUpgrade(request, stream, head, (socket) => {
       isOpen = true
-      open(socket, stream, slugs, address)
+      open(socket, stream, asked, address)
     })
     stream.uncork()
     if (!isOpen) admission.leave(address)
   }
 
-  const open = (socket: WebSocket, stream: Socket, slugs: readonly string[], address: string) => {
+  const open = (socket: WebSocket, stream: Socket, { slugs, refused }: Asked, address: string) => {
     stream.off('error', ignore)
     socket.on('error', ignore) // a close event follows and has the code
     socket.on('message', onMessage)
     socket.on('close', onClose)
-    hub.add(new Connection({ socket, stream, slugs, address, host }))
+    const connection = new Connection({ socket, stream, slugs, address, host })
+    hub.add(connection)
+    for (const { slug, refusal } of refused) {
+      const gone: GoneFrame = { type: 'gone', poll: slug, code: refusal.closeCode, reason: refusal.detail }
+      connection.writeSoon(textFrame(JSON.stringify(gone)))
+    }
     // the stream was paused during the look-up
     stream.resume()
   }
@@ -130,7 +157,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     if (connection === undefined) return
     hub.remove(connection)
     admission.leave(connection.address)
-    options.onClosed?.(code)
+    options.onClosed?.(code, connection)
   }
 
   /**
@@ -138,9 +165,9 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
    * subprotocol gets a socket that the server closes at once with 4404 or 4403 (docs/adr/0003); any other gets the status.
    */
   const refuseWithCloseCode = (request: IncomingMessage, stream: Socket, head: Buffer, refusal: Refusal) => {
-    const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
+    const offered = offeredBy(request)
     const { closeCode } = refusal
-    if (closeCode === undefined || !offered?.includes(SUBPROTOCOL)) return refuse(stream, refusal)
+    if (closeCode === undefined || !SUBPROTOCOLS.some((name) => offered.has(name))) return refuse(stream, refusal)
     sockets.handleUpgrade(request, stream, head, (socket) => {
       socket.on('error', ignore)
       socket.close(closeCode, refusal.detail)
@@ -164,58 +191,77 @@ function createSocketServer(): WebSocketServer {
     // the published types lack these two
     maxFragments: 4,
     closeTimeout: CLOSE_TIMEOUT_MS,
-    handleProtocols: (offered: Set<string>): string | false => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    handleProtocols: (offered: Set<string>): string | false => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
   }
   return new WebSocketServer(settings)
 }
 
-/** The most request targets whose slugs are remembered: a crowd asks for a few of them over and over. */
+/** The subprotocols that a client offers (RFC 6455 §11.3.4). */
+function offeredBy(request: IncomingMessage): ReadonlySet<string> {
+  return new Set(request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()))
+}
+
+/**
+ * The refusal of the whole socket, if it asks for a poll that it does not get. A client of `livetally.v1.1` that gets another poll
+ * is not refused: it gets a `gone` frame for this one.
+ */
+function refusalOf(request: IncomingMessage, { slugs, refused }: Asked): Refusal | undefined {
+  return slugs.length > 0 && offeredBy(request).has(SUBPROTOCOL_GONE) ? undefined : refused[0]?.refusal
+}
+
+/** The most request targets that are remembered: a crowd asks for a few of them over and over. */
 const REMEMBERED = 256
 
 /**
- * Returns a function that reads the slugs in a request target. It returns the same array for the same target, so that connections
- * share it.
+ * Returns a function that reads what a request target asks for. It returns the same array of slugs for the same target, so that
+ * connections share it.
  */
-function rememberingSlugs(): (target: string) => readonly string[] | Refusal {
-  const known = new Map<string, readonly string[]>()
+function rememberingAsked(): (target: string) => Asked | Refusal {
+  const known = new Map<string, Asked>()
   return (target) => {
     const remembered = known.get(target)
     if (remembered !== undefined) return remembered
-    const slugs = slugsOf(target)
-    if ('status' in slugs) return slugs
+    const asked = askedBy(target)
+    if ('status' in asked || asked.refused.length > 0) return asked
     if (known.size >= REMEMBERED) known.clear()
-    known.set(target, slugs)
-    return slugs
+    known.set(target, asked)
+    return asked
   }
 }
 
-/** The slugs in the request target, each once, or the refusal of a wrong target. */
-function slugsOf(target: string): readonly string[] | Refusal {
+/** What the request target asks for, or the refusal of a wrong target. */
+function askedBy(target: string): Asked | Refusal {
   const url = URL.parse(target, 'http://gateway')
   if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
-  const slugs = [...new Set(url.searchParams.getAll('poll'))]
-  const bad = (detail: string): Refusal => ({ status: 400, kind: 'bad-request', detail })
-  if (slugs.length === 0) return bad('Say which poll: /ws?poll=cats-or-dogs')
-  if (slugs.length > MAX_POLLS) return tooMany
-  const impossible = slugs.find((slug) => !PollSlug.safeParse(slug).success)
-  return impossible === undefined ? slugs : unknownPoll(impossible)
+  const all = [...new Set(url.searchParams.getAll('poll'))]
+  if (all.length === 0) return { status: 400, kind: 'bad-request', detail: 'Say which poll: /ws?poll=cats-or-dogs' }
+  const isPossible = (slug: string) => PollSlug.safeParse(slug).success
+  const seated = all.slice(0, MAX_POLLS)
+  const impossible = seated.filter((slug) => !isPossible(slug))
+  return {
+    slugs: seated.filter(isPossible),
+    refused: [
+      ...all.slice(MAX_POLLS).map((slug) => ({ slug, refusal: TOO_MANY })),
+      ...impossible.map((slug) => ({ slug, refusal: noPoll('There is no poll of this name, nor can there be one.') })),
+    ],
+  }
 }
 
 /** The refusal has a close code, as for an unknown poll, since trying again does not help. */
-const tooMany: Refusal = {
+const TOO_MANY = {
   status: 400,
   kind: 'bad-request',
   detail: `One socket follows ${MAX_POLLS} polls at most.`,
   closeCode: CloseCode.notAllowed,
 }
 
-function unknownPoll(slug: string): Refusal {
-  return {
-    status: 404,
-    kind: 'unknown-poll',
-    detail: `There is no poll "${slug.slice(0, 64)}".`,
-    closeCode: CloseCode.unknownPoll,
-  }
+/** The detail is the reason of a close frame too, which holds 123 bytes at most (RFC 6455 §5.5): a slug fits, what anyone sends does not. */
+function noPoll(detail: string) {
+  return { status: 404, kind: 'unknown-poll', detail, closeCode: CloseCode.unknownPoll }
+}
+
+function unknownPoll(slug: string): RefusedPoll {
+  return { slug, refusal: noPoll(`There is no poll "${slug}".`) }
 }
 
 /** Answers with a problem (RFC 9457) in place of the upgrade, and closes. */

@@ -6,7 +6,7 @@
  * Properties: --live-tally-track, -muted, -bar-height, -radius, -gap, -speed, -old, -focus. The rest follows the page's font and colour.
  */
 import type { PollFrame, TallyFrame } from '../../shared/protocol/frames.ts'
-import type { TallyClient } from './client/tally-client.ts'
+import type { Status, TallyClient } from './client/tally-client.ts'
 import { liveTallyStyle } from './live-tally-style.ts'
 import { chooseMessages } from './messages/choose-messages.ts'
 import { badgeOf } from './model/badge.ts'
@@ -49,7 +49,7 @@ export class LiveTally extends HTMLElement {
     const connected = new AbortController()
     this.#connected = connected
     const { signal } = connected
-    const { client, release } = shareClient(wireOf(this.getAttribute('server')))
+    const { client, release } = shareClient(wireOf(this.getAttribute('server')), poll)
     signal.addEventListener('abort', release)
     this.#show(root, poll, client, signal)
   }
@@ -63,11 +63,13 @@ export class LiveTally extends HTMLElement {
     let newest: { tally: TallyFrame; poll: PollFrame } | undefined
     let pausedAt: number | undefined
     let isDue = false
+    // this poll may end while the client goes on with those of other elements
+    let end: Partial<Status> = {}
 
     const draw = () => {
       isDue = false
       if (signal.aborted) return
-      view.setBadge(badgeOf(client.status, messages, (ms) => time.format(ms), pausedAt))
+      view.setBadge(badgeOf({ ...client.status, ...end }, messages, (ms) => time.format(ms), pausedAt))
       if (!newest || pausedAt !== undefined) return
       const { counts, epoch, version } = newest.tally
       const revealed = this.#revealed
@@ -91,7 +93,13 @@ export class LiveTally extends HTMLElement {
         newest = { tally, poll: definition }
         schedule()
       },
-      { signal },
+      {
+        signal,
+        onGone({ code }) {
+          end = { state: 'closed', code }
+          schedule()
+        },
+      },
     )
     client.addEventListener('status', schedule, { signal })
     this.addEventListener('livetally-reveal', schedule, { signal })

@@ -1,12 +1,12 @@
 /**
- * The close codes of `livetally.v1` and what a client does about each.
+ * The close codes and what a client does about each. 4400 to 4499, which mirror HTTP's client errors, end a subscription for good.
  *
  * 1000–1013 come from RFC 6455 §7.4.1 and the IANA WebSocket Close Code registry; 4000–4999 are private (RFC 6455 §7.4.2).
  */
 export const CloseCode = {
   /** The client has what it came for, or has moved to another connection. The only one of these a browser may send. */
   normal: 1000,
-  /** The client sent data; this wire has no client frames. */
+  /** The client sent data, for which this wire has no frames, or too many pings or pongs. */
   policyViolation: 1008,
   /** The server is being replaced: come back at once, jittered. */
   serviceRestart: 1012,
@@ -19,8 +19,3 @@ export const CloseCode = {
   /** No such poll; trying again will not help. */
   unknownPoll: 4404,
 } as const
-
-/** Whether a close code ends the subscription for good: the 44xx range, which mirrors HTTP's client errors. */
-export function isFinal(code: number): boolean {
-  return code >= 4400 && code < 4500
-}

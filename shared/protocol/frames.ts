@@ -1,12 +1,16 @@
 /**
- * The frames of `livetally.v1`: JSON text, server to client only (docs/protocol.md).
+ * The frames of `livetally.v1` and `livetally.v1.1`: JSON text, server to client only (docs/protocol.md).
  *
  * Browser code imports the *types* of this module alone, so that the schema library never reaches a page.
  */
 import { z } from 'zod'
 
-/** The WebSocket subprotocol (RFC 6455 §1.9) that names this version of the wire. */
+/** The WebSocket subprotocol (RFC 6455 §1.9) of clients that know no `gone` frame: one unknown poll closes their socket. */
 export const SUBPROTOCOL = 'livetally.v1'
+/** The subprotocol of clients to which a poll may end alone, with a `gone` frame. */
+export const SUBPROTOCOL_GONE = 'livetally.v1.1'
+/** The subprotocols that a server speaks, the best first. */
+export const SUBPROTOCOLS = [SUBPROTOCOL_GONE, SUBPROTOCOL] as const
 
 /** A poll's name in URLs: lower-case words joined by hyphens, 1 to 64 characters. */
 export const PollSlug = z
@@ -35,7 +39,11 @@ export const PollOption = z.object({
 /** `scheduled` turns `open` at `opensAt`, `open` turns `closed` at `closesAt`; an organiser may do either by hand. */
 export const PollState = z.enum(['scheduled', 'open', 'closed'])
 
-/** What a poll asks, sent on connect and whenever it changes. Times are ISO 8601 in UTC. */
+/**
+ * What a poll asks, sent on connect and whenever it changes. Times are ISO 8601 in UTC. `(epoch, version)` orders the definitions of
+ * one poll among themselves: `version` rises with every edit, and is not that of the tallies. Servers before `livetally.v1.1` send
+ * neither.
+ */
 export const PollFrame = z.object({
   type: z.literal('poll'),
   poll: PollSlug,
@@ -46,6 +54,8 @@ export const PollFrame = z.object({
   resultsVisible: z.boolean(),
   opensAt: z.iso.datetime().nullable(),
   closesAt: z.iso.datetime().nullable(),
+  epoch: z.int().nonnegative().optional(),
+  version: z.int().nonnegative().optional(),
 })
 
 /**
@@ -63,13 +73,29 @@ export const TallyFrame = z.object({
   at: z.iso.datetime(),
 })
 
-/** Sent after 15 s of silence: `at` is when the database was last read. */
-export const AliveFrame = z.object({ type: z.literal('alive'), at: z.iso.datetime() })
+/** Sent after 15 s of silence, and at once when the source falls silent or speaks again. */
+export const AliveFrame = z.object({
+  type: z.literal('alive'),
+  /** When the database was last read. */
+  at: z.iso.datetime(),
+  /** For how long the source has been silent, in ms; 0 while it speaks. Servers before `livetally.v1.1` do not say. */
+  silentMs: z.int().nonnegative().optional(),
+})
+
+/** Nothing more comes of this poll on this socket, which stays open for its other polls. `livetally.v1.1` alone. */
+export const GoneFrame = z.object({
+  type: z.literal('gone'),
+  /** The poll as it was asked for, which need not be a possible slug. */
+  poll: z.string(),
+  /** The code that would have closed the socket, had this been its only poll: one that ends a subscription for good. */
+  code: z.int().min(4400).max(4499),
+  reason: z.string(),
+})
 
 /** This server is shutting down: the client opens another connection, then leaves this one within `closeAfterMs`. */
 export const DrainFrame = z.object({ type: z.literal('drain'), closeAfterMs: z.int().nonnegative() })
 
-export const Frame = z.discriminatedUnion('type', [PollFrame, TallyFrame, AliveFrame, DrainFrame])
+export const Frame = z.discriminatedUnion('type', [PollFrame, TallyFrame, AliveFrame, GoneFrame, DrainFrame])
 
 /** What a poll asks together with its tally, read in one database snapshot: what the bus carries. */
 export const Snapshot = z.object({ poll: PollFrame, tally: TallyFrame })
@@ -79,6 +105,7 @@ export type PollState = z.infer<typeof PollState>
 export type PollFrame = z.infer<typeof PollFrame>
 export type TallyFrame = z.infer<typeof TallyFrame>
 export type AliveFrame = z.infer<typeof AliveFrame>
+export type GoneFrame = z.infer<typeof GoneFrame>
 export type DrainFrame = z.infer<typeof DrainFrame>
 export type Frame = z.infer<typeof Frame>
 export type Snapshot = z.infer<typeof Snapshot>

@@ -24,6 +24,12 @@ test('the same place is not newer, so a repeated tally is not shown twice', () =
   assert.ok(!isNewer(place(1, 7), place(1, 7)))
 })
 
+test('what has a place is newer than what has none, and never the other way round', () => {
+  assert.ok(isNewer(place(0, 0), {}))
+  assert.ok(!isNewer({}, place(0, 0)))
+  assert.ok(!isNewer({}, undefined))
+})
+
 test('of two places exactly one is newer, unless they are the same', () => {
   fc.assert(
     fc.property(places, places, (a, b) => {

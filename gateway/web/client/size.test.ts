@@ -36,7 +36,6 @@ test('the client with all it imports stays within 3 kB gzip, and the schema libr
     [...modules.keys()].map((path) => path.slice(out.length + 1)),
     [
       'shared/protocol/backoff.js',
-      'shared/protocol/close-codes.js',
       'shared/protocol/order.js',
       'gateway/web/client/transition.js',
       'gateway/web/client/tally-client.js',

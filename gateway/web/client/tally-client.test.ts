@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { WebSocketServer, type WebSocket as Peer } from 'ws'
-import type { DrainFrame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import type { DrainFrame, GoneFrame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 import { createTallyClient, type ClientOptions, type State, type TallyClient } from './tally-client.ts'
 
 const pollFrame = (poll: string): PollFrame => ({
@@ -25,6 +25,7 @@ const tallyFrame = (poll: string, version: number): TallyFrame => ({
   total: version,
   at: new Date().toISOString(),
 })
+const goneFrame = (poll: string): GoneFrame => ({ type: 'gone', poll, code: 4404, reason: `There is no poll "${poll}".` })
 const drainFrame: DrainFrame = { type: 'drain', closeAfterMs: 400 }
 
 function send(peer: Peer | undefined, ...frames: object[]): void {
@@ -32,8 +33,9 @@ function send(peer: Peer | undefined, ...frames: object[]): void {
 }
 
 /** A real server that greets each socket with version `version` of every poll it asked for, unless a test prevents it. */
-async function serve(t: TestContext, { greets = true } = {}) {
-  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+async function serve(t: TestContext, { greets = true, protocol = 'livetally.v1.1' } = {}) {
+  const handleProtocols = (offered: Set<string>) => offered.has(protocol) && protocol
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', handleProtocols })
   await once(server, 'listening')
   const state = { version: 1, greets }
   const peers: Peer[] = []
@@ -87,7 +89,7 @@ test('one subscription: one socket, the subprotocol, the tally with its poll', a
   assert.equal(poll.question, 'cats?')
   assert.equal(client.status.state, 'live')
   assert.ok(Math.abs(client.status.asOf! - Date.now()) < 1_000)
-  assert.equal(peers[0]?.protocol, 'livetally.v1')
+  assert.equal(peers[0]?.protocol, 'livetally.v1.1')
   assert.equal(requests[0]?.search, '?poll=cats')
 })
 
@@ -231,6 +233,97 @@ test('a refusal for good closes it and says why; iteration throws', async (t) =>
   assert.deepEqual([client.status.state, client.status.code, client.status.reason], ['closed', 4404, 'no such poll'])
 })
 
+test('a poll that is gone ends for its subscribers and is told; the others go on, over the same socket', async (t) => {
+  const { url, peers, requests, server } = await serve(t, { greets: false })
+  server.on('connection', (peer) => send(peer, pollFrame('cats'), tallyFrame('cats', 1), goneFrame('ghosts')))
+  const client = start(t, { url })
+  const told: string[] = []
+  client.addEventListener('gone', ({ detail }) => told.push(`event ${detail.poll} ${detail.code}`))
+  client.subscribe('cats', () => {})
+  client.subscribe('ghosts', () => told.push('a tally'), { onGone: ({ poll, code }) => told.push(`option ${poll} ${code}`) })
+  await assert.rejects(client.follow('ghosts').next(), { message: 'There is no poll "ghosts".', cause: 4404 })
+  assert.deepEqual(told, ['event ghosts 4404', 'option ghosts 4404'])
+  assert.equal(client.status.state, 'live')
+  send(peers[0], tallyFrame('cats', 2))
+  await hears(client, 2)
+  // the next socket does not ask for it
+  peers[0]?.terminate()
+  await once(server, 'connection')
+  assert.deepEqual(
+    requests.map(({ search }) => search),
+    ['?poll=cats&poll=ghosts', '?poll=cats'],
+  )
+})
+
+test('subscribing again to a poll that was gone asks again, from within the word that it is gone as well', async (t) => {
+  const { url, peers, requests, server, greet } = await serve(t, { greets: false })
+  server.on('connection', (peer) => {
+    if (peers.length === 1) send(peer, pollFrame('cats'), tallyFrame('cats', 1), goneFrame('tea'))
+    else greet(peer, requests.at(-1)!)
+  })
+  const client = start(t, { url })
+  client.subscribe('cats', () => {})
+  const tally = await new Promise<TallyFrame>((resolve) => {
+    client.subscribe('tea', () => {}, { onGone: () => client.subscribe('tea', resolve) })
+  })
+  assert.deepEqual([tally.poll, tally.version], ['tea', 1])
+  assert.equal(peers.length, 2)
+})
+
+test('a feed that ends for good while a wanted poll is being asked for elsewhere ends nothing', async (t) => {
+  const { url, peers, server, state, requests, greet } = await serve(t)
+  const client = start(t, { url })
+  client.subscribe('ghosts', () => {})
+  await reaches(client, 'live')
+  state.greets = false
+  client.subscribe('cats', () => {})
+  await once(server, 'connection')
+  const left = once(peers[0]!, 'close')
+  peers[0]?.close(4404, 'the poll is gone')
+  await left
+  greet(peers[1], requests[1]!)
+  await reaches(client, 'live')
+})
+
+test('a definition is replaced only by a newer one, whatever server it comes from', async (t) => {
+  const { url, peers } = await serve(t)
+  const client = start(t, { url })
+  const states: string[] = []
+  client.addEventListener('poll', ({ detail }) => states.push(detail.state))
+  client.subscribe('cats', () => {})
+  await reaches(client, 'live')
+  const placed = (version: number, kind: PollFrame['state']): PollFrame => ({
+    ...pollFrame('cats'),
+    epoch: 1,
+    version,
+    state: kind,
+  })
+  send(peers[0], placed(2, 'closed'), placed(1, 'open'), placed(2, 'open'), placed(3, 'open'), tallyFrame('cats', 2))
+  await hears(client, 2)
+  assert.deepEqual(states, ['open', 'closed', 'open'])
+})
+
+test('a server that says that its source is silent makes it delayed at once, and it stays so until the source speaks', async (t) => {
+  const { url, peers } = await serve(t)
+  const client = start(t, { url })
+  client.subscribe('cats', () => {})
+  await reaches(client, 'live')
+  const changes: boolean[] = []
+  client.addEventListener('status', ({ detail }) => detail.state === 'live' && changes.push(detail.delayed))
+  const at = '2026-01-01T00:00:00.000Z'
+  const silent = { type: 'alive', at, silentMs: 60_000 }
+  send(peers[0], silent)
+  while (!client.status.delayed) await once(client as unknown as EventTarget, 'status')
+  assert.ok(Date.now() - client.status.asOf! >= 60_000, 'the numbers are as old as the source is silent')
+  peers[0]?.terminate()
+  await reaches(client, 'reconnecting')
+  await reaches(client, 'live')
+  assert.ok(client.status.delayed, 'the repeated tally of another server says nothing of the source')
+  send(peers[1], { type: 'alive', at, silentMs: 0 })
+  while (client.status.delayed) await once(client as unknown as EventTarget, 'status')
+  assert.ok(Date.now() - client.status.asOf! < 5_000)
+})
+
 test('the same word of the source twice means delayed; a tally ends that', async (t) => {
   const { url, peers } = await serve(t)
   const client = start(t, { url })
@@ -244,6 +337,34 @@ test('the same word of the source twice means delayed; a tally ends that', async
   send(peers[0], tallyFrame('cats', 2))
   await hears(client, 2)
   assert.ok(!client.status.delayed)
+})
+
+test('a server that knows livetally.v1 alone: shown and moved as before, and ended by its word about one of the polls', async (t) => {
+  // what it sends: definitions without an order, `alive` without an age, and no `gone`
+  const { url, peers, server, state } = await serve(t, { protocol: 'livetally.v1' })
+  const client = start(t, { url })
+  const states: string[] = []
+  client.addEventListener('poll', ({ detail }) => states.push(detail.state))
+  client.subscribe('cats', () => {})
+  await reaches(client, 'live')
+  assert.equal(peers[0]?.protocol, 'livetally.v1')
+  send(peers[0], { ...pollFrame('cats'), state: 'closed' }, tallyFrame('cats', 2))
+  await hears(client, 2)
+  state.version = 3
+  send(peers[0], drainFrame)
+  await hears(client, 3)
+  await reaches(client, 'live')
+  assert.deepEqual(states, ['open', 'closed', 'open'])
+  const alive = { type: 'alive', at: '2026-01-01T00:00:00.000Z' }
+  const delayed = new Promise((resolve) => client.addEventListener('status', resolve, { once: true }))
+  send(peers[1], alive, alive)
+  await delayed
+  assert.ok(client.status.delayed)
+  state.greets = false
+  server.on('connection', (peer) => peer.close(4404, 'There is no poll "ghosts".'))
+  client.subscribe('ghosts', () => {})
+  await reaches(client, 'closed')
+  assert.deepEqual([client.status.code, client.status.reason], [4404, 'There is no poll "ghosts".'])
 })
 
 test('iteration gives the newest to a slow reader and ends with its signal', async (t) => {

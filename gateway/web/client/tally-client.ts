@@ -8,10 +8,10 @@
  *
  * Runs wherever WebSocket and EventTarget do: browsers, Node 22+, Deno. The connection's rules are in transition.ts.
  */
-import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import type { Frame, GoneFrame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 import { initial, transition, type Event as Step, type Effects, type Source, type State, type Timer } from './transition.ts'
 
-export type { PollFrame, State, TallyFrame }
+export type { GoneFrame, PollFrame, State, TallyFrame }
 
 export interface ClientOptions {
   /** Where the wire is; http and https are taken for ws and wss. Default: `/ws` on the server this module came from. */
@@ -30,7 +30,7 @@ export interface Status {
   readonly state: State
   /** When the tallies were last known to be current, in milliseconds since 1970 by this device's clock. */
   readonly asOf?: number
-  /** The connection is good, but the server itself has heard nothing new from its source. */
+  /** The connection is good, but the server itself hears nothing from its source. */
   readonly delayed: boolean
   /** After `closed`: the server's close code, or undefined when you closed it, and what it said. */
   readonly code?: number | undefined
@@ -41,6 +41,7 @@ export interface ClientEvents {
   readonly status: Status
   readonly tally: TallyFrame
   readonly poll: PollFrame
+  readonly gone: GoneFrame
 }
 
 export type TallyListener = (tally: TallyFrame, poll: PollFrame) => void
@@ -51,13 +52,20 @@ export interface Followed {
 export interface Stoppable {
   readonly signal?: AbortSignal | undefined
 }
+export interface SubscribeOptions extends Stoppable {
+  /** Called when the server says that there is no such poll, or no longer: the subscription has ended, those of others go on. */
+  readonly onGone?: ((gone: GoneFrame) => void) | undefined
+}
 
 /** What an EventTarget has, its types known. Events concern all polls and carry their data in `event.detail`. */
 export interface TallyClient {
   readonly status: Status
   /** Calls `listener` with what is known and with every change. The function returned, or `signal`, ends it. */
-  subscribe(poll: string, listener: TallyListener, options?: Stoppable): () => void
-  /** The same as an iteration. A slow reader skips to the newest; it ends with the client, and throws if the server refused. */
+  subscribe(poll: string, listener: TallyListener, options?: SubscribeOptions): () => void
+  /**
+   * The same as an iteration. A slow reader skips to the newest; it ends with the client, and throws if the server refused the poll
+   * or everything.
+   */
   follow(poll: string, options?: Stoppable): AsyncGenerator<Followed, void, undefined>
   close(): void
   addEventListener<Type extends keyof ClientEvents>(type: Type, listener: Listener<Type>, options?: ListenerOptions): void
@@ -76,7 +84,8 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   base.protocol = base.protocol.replace('http', 'ws')
   // an EventTarget whose events are typed
   const target = new EventTarget() as Target
-  const subscribed = new Map<string, number>()
+  // the listeners, each with its poll
+  const subscribed = new Map<unknown, string>()
   const sockets: { [source in Source]?: WebSocket | undefined } = {}
   const timers: { [timer in Timer]?: ReturnType<typeof setTimeout> } = {}
   const closed = new AbortController()
@@ -87,12 +96,23 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   const dial = () => {
     const address = new URL(base)
     for (const poll of model.polls) address.searchParams.append('poll', poll)
-    const socket = new Socket(address, 'livetally.v1')
-    const from = () => (socket === sockets.feed ? 'feed' : socket === sockets.next ? 'next' : undefined)
+    const socket = new Socket(address, ['livetally.v1.1', 'livetally.v1'])
     sockets.next = socket
-    socket.addEventListener('open', () => step({ type: 'open', from: from() }))
-    socket.addEventListener('message', ({ data }) => step({ type: 'frame', from: from(), frame: readFrame(data) }))
-    socket.addEventListener('close', ({ code, reason }) => step({ type: 'close', from: from(), code, reason }))
+    for (const type of ['open', 'message', 'close'] as const) {
+      // each type of event has some of these
+      const hear = ({ data, code, reason }: MessageEvent & CloseEvent) => {
+        const from = (['feed', 'next'] as const).find((source) => sockets[source] === socket)
+        let frame: Frame | undefined
+        try {
+          // its type may be one that a later server added
+          frame = JSON.parse(data)
+        } catch {
+          // not a frame
+        }
+        step({ type, from, frame, code, reason })
+      }
+      socket.addEventListener(type, hear as (event: Event) => void)
+    }
     socket.addEventListener('error', () => {}) // a close event follows and says more
   }
   const replace = (source: Source, by?: WebSocket) => {
@@ -104,7 +124,7 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
     const { deliver } = effects
     if (deliver) {
       emit(deliver.type, deliver)
-      emit('/' + deliver.poll)
+      emit('/' + deliver.poll, deliver)
     }
     for (const source of effects.drop) replace(source)
     if (effects.promote) {
@@ -130,28 +150,25 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
       if (after.state !== state || after.delayed !== delayed) emit('status', after)
     }
   }
-  const count = (name: string, more: number) => {
-    const listeners = (subscribed.get(name) ?? 0) + more
-    if (listeners) subscribed.set(name, listeners)
-    else subscribed.delete(name)
-    // the subscriptions of one turn share one connection
-    queueMicrotask(() => step({ type: 'want', polls: [...subscribed.keys()] }))
-  }
+  // the subscriptions of one turn share one connection
+  const want = () => queueMicrotask(() => step({ type: 'want', polls: [...new Set(subscribed.values())] }))
   const close = () => step({ type: 'stop' })
 
-  const subscribe: TallyClient['subscribe'] = (name, listener, { signal } = {}) => {
-    const call = () => {
+  const subscribe: TallyClient['subscribe'] = (name, listener, { signal, onGone } = {}) => {
+    const call = (event?: CustomEvent) => {
       const tally = model.seen.get(name)
       const poll = model.defined.get(name)
-      if (on && tally && poll) listener(tally, poll)
+      if (event?.detail.type === 'gone') {
+        stop()
+        onGone?.(event.detail)
+      } else if (subscribed.has(call) && tally && poll) listener(tally, poll)
     }
     const stop = () => {
-      if (on) count(name, -1)
-      on = false
+      if (subscribed.delete(call)) want()
       target.removeEventListener('/' + name, call)
     }
-    let on = true
-    count(name, 1)
+    subscribed.set(call, name)
+    want()
     target.addEventListener('/' + name, call)
     onAbort(signal, stop)
     queueMicrotask(call)
@@ -159,21 +176,27 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
   }
   async function* follow(name: string, { signal }: Stoppable = {}): AsyncGenerator<Followed, void, undefined> {
     let newest: Followed | undefined
-    let wake: (value?: undefined) => void
-    const stop = subscribe(name, (tally, poll) => {
+    let gone: GoneFrame | undefined
+    let wake = () => {}
+    const onGone = (frame: GoneFrame) => {
+      gone = frame
+      wake()
+    }
+    const hear: TallyListener = (tally, poll) => {
       newest = { tally, poll }
-      wake?.()
-    })
-    const ended = () => signal?.aborted || model.state === 'closed'
-    for (const end of [signal, closed.signal]) onAbort(end, () => wake?.())
+      wake()
+    }
+    const stop = subscribe(name, hear, { onGone })
+    for (const end of [signal, closed.signal]) onAbort(end, () => wake())
     try {
-      while (!ended()) {
+      while (!gone && !signal?.aborted && model.state !== 'closed') {
         const next = newest
         newest = undefined
         if (next) yield next
-        else await new Promise((resolve) => (wake = resolve))
+        else await new Promise<void>((resolve) => (wake = resolve))
       }
-      if (model.code) throw new Error(model.reason, { cause: model.code })
+      const { code, reason } = gone ?? model
+      if (code) throw new Error(reason, { cause: code })
     } finally {
       stop()
     }
@@ -211,13 +234,4 @@ interface Page {
 function onAbort(signal: AbortSignal | undefined, listener: () => void): void {
   if (signal?.aborted) listener()
   else signal?.addEventListener('abort', listener)
-}
-
-/** The frame in a message, or undefined where there is none. Its type may be one that a later server added. */
-function readFrame(data: string): Frame | undefined {
-  try {
-    return JSON.parse(data)
-  } catch {
-    return undefined
-  }
 }

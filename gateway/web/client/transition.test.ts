@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import type { Frame, GoneFrame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 import { initial, transition, type Event, type Model, type Effects, type Source, type State, type Timer } from './transition.ts'
 
 const NOW = 1_000_000
@@ -26,6 +26,9 @@ const definition: PollFrame = {
   opensAt: null,
   closesAt: null,
 }
+/** The same with an order, as servers send it since `livetally.v1.1`. */
+const placed = (poll: string, version: number, epoch = 1): PollFrame => ({ ...definition, poll, epoch, version })
+const gone = (poll: string): GoneFrame => ({ type: 'gone', poll, code: 4404, reason: 'the poll is gone' })
 const alive = { type: 'alive', at: '2026-01-02T03:04:20.000Z' } as const
 const drain = { type: 'drain', closeAfterMs: 4_000 } as const
 const later = { type: 'later-invention' } as never
@@ -42,7 +45,10 @@ const PHASES: Record<State, readonly Next[]> = {
 }
 const STATES = Object.keys(PHASES) as State[]
 
-/** A model in `state` that follows polls a and b, has delivered version 5 of both and waits for b from next. */
+/**
+ * A model in `state` that follows polls a and b, has delivered version 5 of their tallies and b's definition, and version 3 of that of
+ * a poll c, and waits for b from next.
+ */
 const situation = (state: State, next: Next): Model => ({
   ...initial,
   state,
@@ -50,7 +56,10 @@ const situation = (state: State, next: Next): Model => ({
   polls: ['a', 'b'],
   missing: next === 'dialing' ? ['b'] : [],
   attempt: 2,
-  defined: new Map([['b', { ...definition, poll: 'b' }]]),
+  defined: new Map([
+    ['b', { ...definition, poll: 'b' }],
+    ['c', placed('c', 3)],
+  ]),
   seen: new Map([
     ['a', tally('a', 5)],
     ['b', tally('b', 5)],
@@ -60,7 +69,7 @@ const situation = (state: State, next: Next): Model => ({
 })
 
 const frame = (from: Source, content: Frame): Event => ({
-  type: 'frame',
+  type: 'message',
   from,
   frame: content,
 })
@@ -68,7 +77,7 @@ const closed = (from: Source, code: number): Event => ({ type: 'close', from, co
 
 const wordsOf = (from: Source | undefined): readonly Event[] => [
   { type: 'open', from },
-  ...[definition, tally('b', 6), alive, drain].map((content): Event => ({ type: 'frame', from, frame: content })),
+  ...[definition, tally('b', 6), alive, gone('b'), drain].map((content): Event => ({ type: 'message', from, frame: content })),
   ...[1000, 1006, 1012, 1013, 4404].map((code): Event => ({ type: 'close', from, code, reason: '' })),
 ]
 
@@ -78,25 +87,45 @@ const EVENTS: Record<string, readonly Event[]> = {
   'want fewer polls': [{ type: 'want', polls: ['a'] }],
   open: [{ type: 'open', from: 'next' }],
   'poll from feed': [frame('feed', definition)],
+  'newer poll from feed': [
+    frame('feed', placed('c', 4)),
+    frame('feed', placed('c', 0, 2)),
+    frame('feed', placed('b', 0)),
+    frame('feed', { ...definition, poll: 'c' }),
+  ],
   'same poll from feed': [frame('feed', { ...definition, poll: 'b' })],
+  'older poll from feed': [
+    frame('feed', { ...placed('c', 3), question: 'again?' }),
+    frame('feed', placed('c', 2)),
+    frame('feed', placed('c', 9, 0)),
+  ],
   'newer tally from feed': [frame('feed', tally('a', 6)), frame('feed', { ...tally('a', 0), epoch: 2 })],
   'older tally from feed': [
     frame('feed', tally('a', 5)),
     frame('feed', tally('a', 4)),
     frame('feed', { ...tally('a', 9), epoch: 0 }),
   ],
-  'alive from feed': [frame('feed', alive)],
+  'alive from feed': [
+    frame('feed', alive),
+    frame('feed', { ...alive, silentMs: 0 }),
+    frame('feed', { ...alive, silentMs: 3_100 }),
+  ],
+  'gone from feed': [frame('feed', gone('a')), frame('feed', gone('b'))],
   'unknown frame from feed': [
-    { type: 'frame', from: 'feed', frame: later },
-    { type: 'frame', from: 'feed', frame: undefined },
+    { type: 'message', from: 'feed', frame: later },
+    { type: 'message', from: 'feed', frame: undefined },
   ],
   'drain from feed': [frame('feed', drain)],
   'poll from next': [frame('next', definition)],
+  'newer poll from next': [frame('next', placed('c', 4)), frame('next', placed('c', 0, 2))],
   'same poll from next': [frame('next', { ...definition, poll: 'b' })],
+  'older poll from next': [frame('next', placed('c', 2)), frame('next', placed('c', 9, 0))],
   'tally from next, not last': [frame('next', tally('a', 6))],
   'last tally from next': [frame('next', tally('b', 6))],
   'last tally, but older': [frame('next', tally('b', 5)), frame('next', tally('b', 4))],
-  'alive from next': [frame('next', alive)],
+  'alive from next': [frame('next', alive), frame('next', { ...alive, silentMs: 3_100 })],
+  'gone from next, not last': [frame('next', gone('a'))],
+  'gone from next, last': [frame('next', gone('b'))],
   'drain from next': [frame('next', drain)],
   'feed closed 1006': [closed('feed', 1006), closed('feed', 1000), closed('feed', 1001), closed('feed', 1008)],
   'feed closed 1012': [closed('feed', 1012)],
@@ -124,7 +153,7 @@ function apply(word: string, effects: Effects, event: Event, isSettled: boolean)
     for (const [timer, ms] of Object.entries(entries)) effects.timers.set(timer as Timer, ms)
   }
   const attempt = isSettled ? 0 : 2
-  if (word === 'deliver' && event.type === 'frame') effects.deliver = event.frame as TallyFrame
+  if (word === 'deliver' && event.type === 'message') effects.deliver = event.frame as TallyFrame
   else if (word === 'dial') {
     effects.dial = true
     set({ dial: undefined, next: 10_000 })
@@ -216,3 +245,52 @@ for (const { event: name, next: phase, cells } of table) {
     }
   }
 }
+
+/** Where a client of poll a that was shown version 5 at `NOW - 20_000` stands after these frames of its feed, each a second later. */
+function after(...frames: readonly Frame[]): Model {
+  return frames.reduce<Model>(
+    (model, content, index) => transition(model, frame('feed', content), NOW + 1_000 * index, half).model,
+    { ...situation('live', 'none'), asOf: NOW - 20_000 },
+  )
+}
+
+test('a source that falls silent is told with its age: delayed, and the numbers are of then', () => {
+  const { delayed, asOf } = after({ ...alive, silentMs: 3_100 })
+  assert.deepEqual([delayed, asOf], [true, NOW - 3_100])
+})
+
+test('a source that speaks again ends it, and so does a newer tally', () => {
+  const silent = { ...alive, silentMs: 3_100 }
+  for (const news of [{ ...alive, silentMs: 0 }, tally('a', 6)]) {
+    const { delayed, asOf } = after(silent, news)
+    assert.deepEqual([delayed, asOf], [false, NOW + 1_000])
+  }
+})
+
+test('a tally that is repeated, older or the first of its poll says nothing of the source', () => {
+  const silent = { ...alive, silentMs: 3_100 }
+  for (const news of [tally('a', 5), tally('a', 4), tally('c', 1)]) {
+    const { delayed, asOf } = after(silent, news)
+    assert.deepEqual([delayed, asOf], [true, NOW - 3_100], JSON.stringify(news))
+  }
+})
+
+test('a server that does not say it has a silent source when two of its words carry the same time', () => {
+  const { delayed, asOf } = after(alive, alive)
+  assert.deepEqual([delayed, asOf], [true, NOW])
+  assert.deepEqual(after(alive, { ...alive, at: '2026-01-02T03:04:35.000Z' }).delayed, false)
+})
+
+test('a poll that is gone is not asked for again, and is when somebody wants it again', () => {
+  const { polls } = after(gone('a'))
+  assert.deepEqual(polls, ['b'])
+  const { effects } = transition(after(gone('a')), { type: 'want', polls: ['b', 'a'] }, NOW, half)
+  assert.ok(effects.dial)
+})
+
+test('only 4400 to 4499 end it for good', () => {
+  for (const code of [4400, 4403, 4404, 4499, 1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 3000, 4000, 4399, 4500, 4999]) {
+    const { model } = transition(situation('live', 'none'), closed('feed', code), NOW, half)
+    assert.equal(model.state === 'closed', code >= 4400 && code < 4500, String(code))
+  }
+})

@@ -7,8 +7,8 @@
  *     stale ◀── reconnecting ◀──┘            closed is final. docs/protocol.md has the table.
  */
 import { backoffMs } from '../../../shared/protocol/backoff.ts'
-import { CloseCode, isFinal } from '../../../shared/protocol/close-codes.ts'
-import type { Frame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
+import type { CloseCode } from '../../../shared/protocol/close-codes.ts'
+import type { Frame, GoneFrame, PollFrame, TallyFrame } from '../../../shared/protocol/frames.ts'
 import { isNewer } from '../../../shared/protocol/order.ts'
 
 export type State = 'connecting' | 'live' | 'moving' | 'reconnecting' | 'stale' | 'closed'
@@ -16,21 +16,19 @@ export type Source = 'feed' | 'next'
 /** `dial`: open the next socket. `lapse`: too long without a feed. `feed`, `next`: that socket has been silent too long. */
 export type Timer = 'dial' | 'lapse' | 'feed' | 'next'
 
-export const Timing = {
-  /** Two missed `alive` frames and some slack: the feed is dead. */
-  silenceMs: 35_000,
-  /** How long a new socket has to open, and then again to send the first tally of every poll. */
-  patienceMs: 10_000,
-  /** Without a feed for this long, numbers on screen are called old. A socket being opened on a wake gets as long. */
-  lapseMs: 2_000,
-  /** An `alive` is overdue: after a wake the feed cannot be trusted. */
-  quietMs: 16_000,
-  /** A feed lost sooner than this does not reset the backoff, so a server that accepts and drops is not hammered. */
-  settledMs: 5_000,
-  /** On `drain`, dial after a random part of a quarter of the time left, and at most of this. */
-  spreadMs: 2_000,
-}
-export const OVERLOAD_BACKOFF = { baseMs: 2_000, capMs: 30_000 }
+/** Two missed `alive` frames and some slack: the feed is dead. */
+const SILENCE_MS = 35_000
+/** How long a new socket has to open, and then again to send the first tally of every poll. */
+const PATIENCE_MS = 10_000
+/** Without a feed for this long, numbers on screen are called old. A socket being opened on a wake gets as long. */
+const LAPSE_MS = 2_000
+/** An `alive` is overdue: after a wake the feed cannot be trusted. */
+const QUIET_MS = 16_000
+/** A feed lost sooner than this does not reset the backoff, so a server that accepts and drops is not hammered. */
+const SETTLED_MS = 5_000
+/** On `drain`, dial after a random part of a quarter of the time left, and at most of this. */
+const SPREAD_MS = 2_000
+const OVERLOAD_BACKOFF = { baseMs: 2_000, capMs: 30_000 }
 
 export interface Model {
   readonly state: State
@@ -38,7 +36,7 @@ export interface Model {
   readonly polls: readonly string[]
   /** The next socket: not needed, waiting for its timer, or being opened. */
   readonly next: 'none' | 'waiting' | 'dialing'
-  /** Polls whose first tally the next socket still owes. */
+  /** Polls whose first tally, or `gone`, the next socket still owes. */
   readonly missing: readonly string[]
   /** Dials since a feed last settled. */
   readonly attempt: number
@@ -50,7 +48,7 @@ export interface Model {
   readonly heardAt: number
   /** When the tallies delivered were last known to be current. */
   readonly asOf?: number
-  /** What the last `alive` said of the source; the same time twice means that the source is silent behind a good connection. */
+  /** What the last `alive` said of the source; from a server before livetally.v1.1 the same time twice means that it is silent. */
   readonly sourceAt?: string
   readonly delayed: boolean
   /** Why it is closed. */
@@ -60,19 +58,28 @@ export interface Model {
 
 export type Event =
   | { readonly type: 'want'; readonly polls: readonly string[] }
-  /** `from` is undefined when the client has left the socket; `frame` when the message was no JSON. */
-  | { readonly type: 'open'; readonly from: Source | undefined }
-  | { readonly type: 'frame'; readonly from: Source | undefined; readonly frame: Frame | undefined }
-  | { readonly type: 'close'; readonly from: Source | undefined; readonly code: number; readonly reason: string }
+  | SocketEvent
   | { readonly type: 'due'; readonly from: Timer }
   /** The device woke or the page is looked at again; `network` when the network itself changed. */
   | { readonly type: 'wake'; readonly network: boolean }
   | { readonly type: 'stop' }
 
+/** What a socket says. */
+export interface SocketEvent {
+  readonly type: 'open' | 'message' | 'close'
+  /** Undefined when the client has left the socket. */
+  readonly from: Source | undefined
+  /** Of a message, unless it was no JSON. */
+  readonly frame?: Frame | undefined
+  /** Of a close. */
+  readonly code?: number
+  readonly reason?: string
+}
+
 /** What the shell runs, in this order. */
 export interface Effects {
   /** Give this frame to the listeners. */
-  deliver?: PollFrame | TallyFrame
+  deliver?: PollFrame | TallyFrame | GoneFrame
   /** Leave these sockets, where there are any, with 1000. */
   readonly drop: Source[]
   /** Next becomes feed; the feed before it, if any, is left with 1000. */
@@ -108,7 +115,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.next = 'dialing'
     model.missing = model.polls
     clear('dial')
-    timers.set('next', Timing.patienceMs)
+    timers.set('next', PATIENCE_MS)
     effects.dial = true
   }
   const dialIn = (ms: number) => {
@@ -117,24 +124,19 @@ export function transition(before: Model, event: Event, now: number, random: () 
     timers.set('dial', ms)
   }
   const backOff = (code?: number) =>
-    dialIn(backoffMs(model.attempt++, random, code === CloseCode.tryAgainLater ? OVERLOAD_BACKOFF : undefined))
+    // the table of the codes is the server's: it is checked, and not loaded
+    dialIn(
+      backoffMs(model.attempt++, random, code === (1013 satisfies typeof CloseCode.tryAgainLater) ? OVERLOAD_BACKOFF : undefined),
+    )
   const lose = (from: Source, code?: number) => {
     effects.drop.push(from)
     if (from === 'feed') {
       model.state = 'reconnecting'
-      if (now - model.liveAt >= Timing.settledMs) model.attempt = 0
+      if (now - model.liveAt >= SETTLED_MS) model.attempt = 0
       clear('feed')
-      timers.set('lapse', Timing.lapseMs)
+      timers.set('lapse', LAPSE_MS)
     }
     if (from === 'next' || next !== 'dialing') backOff(code)
-  }
-  const promote = () => {
-    model.state = 'live'
-    model.next = 'none'
-    model.liveAt = model.heardAt = now
-    effects.promote = true
-    clear('next', 'lapse')
-    timers.set('feed', Timing.silenceMs)
   }
   const end = (code?: number, reason?: string) => {
     model.state = 'closed'
@@ -144,13 +146,26 @@ export function transition(before: Model, event: Event, now: number, random: () 
     effects.drop.push('feed', 'next')
     clear('dial', 'lapse', 'feed', 'next')
   }
+  const receive = (from: Source, poll: string) => {
+    if (from === 'feed') return
+    model.missing = model.missing.filter((each) => each !== poll)
+    if (model.missing[0]) return
+    model.state = 'live'
+    model.next = 'none'
+    model.liveAt = model.heardAt = now
+    effects.promote = true
+    clear('next', 'lapse')
+    timers.set('feed', SILENCE_MS)
+  }
   const hear = (from: Source, frame: Frame | undefined) => {
     if (from === 'feed') {
       model.heardAt = now
-      timers.set('feed', Timing.silenceMs)
+      timers.set('feed', SILENCE_MS)
     }
     if (frame?.type === 'poll') {
-      if (JSON.stringify(frame) !== JSON.stringify(model.defined.get(frame.poll))) {
+      const known = model.defined.get(frame.poll)
+      // Servers before livetally.v1.1 give definitions no order.
+      if (frame.version === undefined ? JSON.stringify(frame) !== JSON.stringify(known) : isNewer(frame, known)) {
         model.defined = new Map(model.defined).set(frame.poll, frame)
         effects.deliver = frame
       }
@@ -159,25 +174,27 @@ export function transition(before: Model, event: Event, now: number, random: () 
       if (isNewer(frame, seen)) {
         model.seen = new Map(model.seen).set(frame.poll, frame)
         effects.deliver = frame
+        // The first tally of a poll may be an old one.
+        if (seen) model.delayed = false
       }
-      if (!seen || !isNewer(seen, frame)) {
-        model.asOf = now
-        model.delayed = false
-      }
-      if (from === 'next') {
-        model.missing = model.missing.filter((poll) => poll !== frame.poll)
-        if (!model.missing[0]) promote()
-      }
+      if (!model.delayed && !isNewer(seen ?? frame, frame)) model.asOf = now
+      receive(from, frame.poll)
+    } else if (frame?.type === 'gone') {
+      const rest = model.polls.filter((each) => each !== frame.poll)
+      if (rest[0]) model.polls = rest
+      effects.deliver = frame
+      receive(from, frame.poll)
     } else if (frame?.type === 'alive') {
-      model.delayed = frame.at === model.sourceAt
-      model.sourceAt = frame.at
-      if (!model.delayed) model.asOf = now
+      const { at, silentMs } = frame
+      model.delayed = silentMs === undefined ? at === model.sourceAt : silentMs > 0
+      model.sourceAt = at
+      if (silentMs || !model.delayed) model.asOf = now - (silentMs ?? 0)
     } else if (frame?.type === 'drain') {
       if (from === 'next') lose(from)
       else if (state === 'live') {
         model.state = 'moving'
         model.attempt = 0
-        dialIn(random() * Math.min(frame.closeAfterMs / 4, Timing.spreadMs))
+        dialIn(random() * Math.min(frame.closeAfterMs / 4, SPREAD_MS))
       }
     }
   }
@@ -188,10 +205,11 @@ export function transition(before: Model, event: Event, now: number, random: () 
   if (state === 'closed' || ('from' in event && !(event.from && here[event.from]))) return { model: before, effects }
 
   if (event.type === 'stop') end()
-  else if (event.type === 'open') timers.set('next', Timing.patienceMs)
-  else if (event.type === 'frame') hear(event.from!, event.frame)
+  else if (event.type === 'open') timers.set('next', PATIENCE_MS)
+  else if (event.type === 'message') hear(event.from!, event.frame)
   else if (event.type === 'close') {
-    if (isFinal(event.code)) end(event.code, event.reason)
+    // While moving, next asks for the polls that are wanted now, and has the last word.
+    if (event.code! >= 4400 && event.code! < 4500 && (event.from === 'next' || next === 'none')) end(event.code, event.reason)
     else lose(event.from!, event.code)
   } else if (event.type === 'due') {
     if (event.from === 'dial') dial()
@@ -199,18 +217,18 @@ export function transition(before: Model, event: Event, now: number, random: () 
     else lose(event.from)
   } else if (event.type === 'wake') {
     if (next === 'waiting') dial()
-    else if (next === 'dialing') timers.set('next', Timing.lapseMs)
-    else if (hasFeed && (event.network || now - model.heardAt > Timing.quietMs)) {
+    else if (next === 'dialing') timers.set('next', LAPSE_MS)
+    else if (hasFeed && (event.network || now - model.heardAt > QUIET_MS)) {
       model.state = 'moving'
       dial()
     }
-  } else {
+  } else if (event.type === 'want') {
     const more = event.polls.some((poll) => !model.polls.includes(poll))
     // Without subscriptions the model keeps the last polls: a socket for no poll would get no tally and never be live.
     if (event.polls[0]) model.polls = event.polls
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'
-      else if (next === 'none') timers.set('lapse', Timing.lapseMs)
+      else if (next === 'none') timers.set('lapse', LAPSE_MS)
       effects.drop.push('next')
       dial()
     }
