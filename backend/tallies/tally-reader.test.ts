@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { Snapshot } from '../../shared/protocol/frames.ts'
+import { isNewer } from '../../shared/protocol/order.ts'
 import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
 import type { Queryable } from '../database/database.ts'
 import { createPollStore } from '../polls/poll-store.ts'
@@ -79,6 +80,28 @@ onEachDatabase('the tally store', (use, kind) => {
       const [after] = await store.readChanges()
       assert.equal(after?.poll.state, 'closed')
       assert.equal(after.tally.version, (before?.tally.version ?? 0) + 1)
+    })
+  })
+
+  test('gives a definition a place of its own, which an edit and a reset move on, and votes do not', async () => {
+    const { database, createPoll } = use()
+    const polls = createPollStore(database)
+    const { id, slug } = await createPoll()
+    await withStore(database, async (store) => {
+      const place = async () => {
+        await store.readChanges()
+        const poll = (await store.read(slug))?.poll
+        assert.deepEqual(store.known().find((snapshot) => snapshot.poll.poll === slug)?.poll, poll, 'the same on every way')
+        return { epoch: poll?.epoch ?? -1, version: poll?.version ?? -1 }
+      }
+      const first = await place()
+      await vote(database, id, 'cats')
+      assert.deepEqual(await place(), first)
+      await polls.edit(slug, { state: 'closed' })
+      const closed = await place()
+      assert.ok(isNewer(closed, first))
+      await polls.reset(slug)
+      assert.ok(isNewer(await place(), closed))
     })
   })
 
