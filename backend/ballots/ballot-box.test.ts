@@ -82,6 +82,24 @@ onEachDatabase('the ballot box', (use, kind) => {
     assert.equal(commits, 3)
   })
 
+  test('a crowd that reads its ballots costs two queries', async () => {
+    const { database, createPoll } = use()
+    const { slug } = await createPoll()
+    const voters = Array.from({ length: 100 }, () => randomUUID())
+    let queries = 0
+    const query: Database['query'] = (statement, values) => {
+      queries += 1
+      return database.query(statement, values)
+    }
+    await withBox({ ...use(), database: { ...database, query } }, async (box) => {
+      await Promise.all(voters.slice(10).map((voter) => castNow(box, { slug, voter, option: 'dogs' })))
+      const ballots = await Promise.all(voters.map(async (voter) => (await box.ballotOf(slug, voter))?.option))
+      assert.deepEqual(ballots, [...Array<undefined>(10), ...Array<string>(90).fill('dogs')])
+    })
+    // on PGlite the votes take this way too
+    if (kind === 'postgres') assert.equal(queries, 2)
+  })
+
   test('says why a vote is refused, each of a batch by itself', async () => {
     const under = use()
     const open = (await under.createPoll()).slug

@@ -3,6 +3,7 @@ import type { Log } from '../../shared/telemetry/log.ts'
 import { type BatchWriter, type Vote, createBatchWriter } from './batch-writer.ts'
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
+import { shareReads } from '../database/share-reads.ts'
 
 export interface BallotBox {
   /**
@@ -54,6 +55,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   const writers = Array.from({ length: writerCount }, () => createBatchWriter(writerOptions))
   const idle = [...writers]
   const queue = createBallotQueue()
+  const readBallot = shareReads({ load: (keys) => readBallots(database, keys) })
   const running = new Set<Promise<void>>()
   let planned = false
   let closing = false
@@ -106,10 +108,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
         queue.add({ slug, voter: voter.toLowerCase(), option, order, resolve, reject })
         plan()
       }),
-    ballotOf: async (slug, voter) => {
-      const [row] = await database.query<{ option: string; vote_order: string }>(BALLOT_OF, [slug, voter])
-      return row === undefined ? undefined : { option: row.option, order: Number(row.vote_order) }
-    },
+    ballotOf: (slug, voter) => readBallot(`${slug} ${voter.toLowerCase()}`),
     get queued() {
       return queue.size
     },
@@ -133,10 +132,20 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   }
 }
 
-const BALLOT_OF = {
-  name: 'ballot of',
-  text: `SELECT b.option, b.vote_order FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id
-WHERE p.slug = $1 AND b.voter_id = $2`,
+/** Reads ballots by slug and voter, with a space between. */
+async function readBallots(database: Database, keys: readonly string[]): Promise<ReadonlyMap<string, Ballot>> {
+  const asked = keys.map((key) => key.split(' '))
+  const rows = await database.query<{ slug: string; voter: string; option: string; vote_order: string }>(BALLOTS_OF, [
+    asked.map(([slug]) => slug),
+    asked.map(([, voter]) => voter),
+  ])
+  return new Map(rows.map(({ slug, voter, option, vote_order: order }) => [`${slug} ${voter}`, { option, order: Number(order) }]))
+}
+
+const BALLOTS_OF = {
+  name: 'ballots of',
+  text: `SELECT p.slug, b.voter_id AS voter, b.option, b.vote_order FROM unnest($1::text[], $2::uuid[]) AS asked (slug, voter)
+JOIN livetally.polls p ON p.slug = asked.slug JOIN livetally.ballots b ON b.poll_id = p.id AND b.voter_id = asked.voter`,
 }
 
 interface BallotQueue {

@@ -101,6 +101,17 @@ onEachDatabase('a database', (use, kind) => {
       assert.deepEqual(await database.query(sql('SELECT 1 AS one')), [{ one: 1 }])
     })
 
+    test('refuses at once what would wait behind thousands for a connection', async () => {
+      const { database } = use()
+      const statement = sql('SELECT pg_sleep(0.001)')
+      const outcomes = await Promise.allSettled(Array.from({ length: 2_500 }, () => database.query(statement)))
+      const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+      assert.ok(refused.length >= 400, `${refused.length} were refused`)
+      assert.match(refused[0]?.message ?? '', /2000 requests wait for a connection already/)
+      assert.ok(refused[0] instanceof DatabaseUnavailable)
+      assert.equal((await database.query(statement)).length, 1)
+    })
+
     test('limits how long a statement and a lock may take', async () => {
       const { database } = use()
       const session = await database.openSession({ label: 'short', statementTimeoutMs: 50 })

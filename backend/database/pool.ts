@@ -9,6 +9,9 @@ import * as schema from './schema.ts'
 
 type Connection = Client | PoolClient
 
+/** The most requests that wait for a connection, on top of how long each may wait. */
+const MAX_WAITING = 2_000
+
 export interface PoolOptions {
   readonly kind: Database['kind']
   readonly pool: Pool
@@ -29,8 +32,13 @@ export function createDatabase(options: PoolOptions): Database {
   // the pool emits no 'error' for clients that are checked out; without a listener of their own their loss would end the process
   pool.on('connect', (client) => client.on('error', () => {}))
 
+  const connect = async () => {
+    if (pool.waitingCount >= MAX_WAITING) throw new DatabaseUnavailable(`${MAX_WAITING} requests wait for a connection already`)
+    return await pool.connect()
+  }
+
   const withClient = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
-    const client = await pool.connect()
+    const client = await connect()
     let broken: Error | undefined
     try {
       return await work(client)
@@ -56,7 +64,7 @@ export function createDatabase(options: PoolOptions): Database {
           await client.end()
         }
       }
-      const client = await pool.connect()
+      const client = await connect()
       let usable = false
       try {
         return await inTransaction(client, begin, work, () => (usable = true))

@@ -104,7 +104,9 @@ export function createApp(options: AppOptions) {
     const ticket = c.req.valid('header')['livetally-ticket']
     const outcome = await votes.identify(slug, { ...credentials(c), ticket })
     const ballot = outcome.kind === 'known' ? await ballotBox.ballotOf(slug, outcome.voter) : undefined
-    if (ballot === undefined && (await options.polls.get(slug)) === undefined) throw unknownPoll(slug)
+    const isUnknown = ballot === undefined && (await views.read(slug)) === undefined
+    await mayAnswer()
+    if (isUnknown) throw unknownPoll(slug)
     if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
     c.header('cache-control', 'no-store')
     return c.json({ poll: slug, ballot: ballot ?? null }, 200)

@@ -42,6 +42,25 @@ onEachDatabase('the ticket store', (use) => {
     assert.notEqual(ticketVoter(one.slug, ticket), ticketVoter(two.slug, ticket))
   })
 
+  test('a crowd that comes with tickets costs two queries', async () => {
+    const { database, createPoll } = use()
+    const { slug } = await createPoll({ policy: 'ticket' })
+    const issued = await createTicketStore(database).issue(slug, 100)
+    const tickets = issued.kind === 'issued' ? [...issued.tickets, 'made-up', 'also-made-up'] : []
+    let queries = 0
+    const query: typeof database.query = (statement, values) => {
+      queries += 1
+      return database.query(statement, values)
+    }
+    const store = createTicketStore({ ...database, query })
+    const good = await Promise.all(tickets.map((ticket) => store.isGood(slug, ticket)))
+    assert.deepEqual(
+      good,
+      tickets.map((_, index) => index < 100),
+    )
+    assert.equal(queries, 2)
+  })
+
   test('issues none where they would mean nothing', async () => {
     const { database, createPoll } = use()
     const store = createTicketStore(database)

@@ -1,6 +1,7 @@
 /** Issues one-time tickets and recognises them. The holder of a ticket has one ballot, on whatever device. */
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../database/database.ts'
+import { shareReads } from '../database/share-reads.ts'
 import { hashedUuid } from './voter-id.ts'
 
 export type IssueOutcome =
@@ -18,6 +19,17 @@ export interface TicketStore {
 }
 
 export function createTicketStore(database: Database): TicketStore {
+  /** By slug and voter id, with a space between. */
+  const readTicket = shareReads({
+    load: async (keys) => {
+      const asked = keys.map((key) => key.split(' '))
+      const good = await database.query<{ slug: string; voter: string }>(GOOD_TICKETS, [
+        asked.map(([slug]) => slug),
+        asked.map(([, voter]) => voter),
+      ])
+      return new Map(good.map(({ slug, voter }) => [`${slug} ${voter}`, true]))
+    },
+  })
   return {
     issue: async (slug, count) => {
       const [row] = await database.query<{ id: number; policy: string }>(POLL, [slug])
@@ -30,7 +42,7 @@ export function createTicketStore(database: Database): TicketStore {
       }
       return { kind: 'issued', tickets }
     },
-    isGood: async (slug, ticket) => (await database.query(IS_GOOD, [slug, ticketVoter(slug, ticket)])).length > 0,
+    isGood: async (slug, ticket) => (await readTicket(`${slug} ${ticketVoter(slug, ticket)}`)) !== undefined,
   }
 }
 
@@ -49,7 +61,8 @@ const ISSUE = {
   text: 'INSERT INTO livetally.tickets (poll_id, voter_id) SELECT $1, v FROM unnest($2::uuid[]) v ORDER BY v',
 }
 
-const IS_GOOD = {
-  name: 'is good ticket',
-  text: `SELECT FROM livetally.tickets t JOIN livetally.polls p ON p.id = t.poll_id WHERE p.slug = $1 AND t.voter_id = $2`,
+const GOOD_TICKETS = {
+  name: 'good tickets',
+  text: `SELECT p.slug, t.voter_id AS voter FROM unnest($1::text[], $2::uuid[]) AS asked (slug, voter)
+JOIN livetally.polls p ON p.slug = asked.slug JOIN livetally.tickets t ON t.poll_id = p.id AND t.voter_id = asked.voter`,
 }

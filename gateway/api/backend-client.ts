@@ -20,8 +20,10 @@ export interface BackendClientOptions {
   readonly patienceMs?: number
 }
 
-/** The most connections to one backend; further requests wait until one is free. */
+/** The most connections to one backend that carry votes and other changes; further ones wait until one is free. */
 const MAX_CONNECTIONS = 1_024
+/** The most that carry requests to read. A crowd that reads waits for them here, where no vote waits behind it (docs/adr/0021). */
+const MAX_READ_CONNECTIONS = 16
 /** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
@@ -40,18 +42,19 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
   const settings = {
     // backends speak HTTP/1.1, over TLS too
     allowH2: false,
-    connections: MAX_CONNECTIONS,
     connect: { timeout: CONNECT_MS },
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   }
-  const backends = backendUrls.map((url) => new Pool(new URL(url).origin, settings))
+  const poolsOf = (connections: number) => backendUrls.map((url) => new Pool(new URL(url).origin, { ...settings, connections }))
+  const [writing, reading] = [poolsOf(MAX_CONNECTIONS), poolsOf(MAX_READ_CONNECTIONS)]
   let turn = 0
 
   /** Sends once and reads the answer; after a failure the next try goes to the next backend. */
   const attempt = async <T>({ method, target, headers, body }: ApiRequest, read: Read<T>): Promise<T> => {
+    const backends = method === 'GET' || method === 'HEAD' ? reading : writing
     const backend = backends[turn % backends.length]
     if (backend === undefined) throw new Error('no backend is configured')
     try {

@@ -3,6 +3,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
+import { createTurns } from '../../shared/lifecycle/turns.ts'
 import { PollSlug } from '../../shared/protocol/frames.ts'
 import { problemResponse } from '../../shared/protocol/problem.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
@@ -28,6 +29,9 @@ export interface AppOptions {
   readonly onAnswered?: (method: string, status: number, seconds: number) => void
 }
 
+/** How many requests to read begin in one turn of the event loop, so that votes and tallies go on. */
+const READS_PER_TURN = 8
+
 /** What another site may show in a frame: a poll's results, also as an overlay. */
 const FRAMED_PATH = /^\/p\/[^/]+\/results$/
 /** What it may load as a script or a picture. */
@@ -51,6 +55,11 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   app.get('/ready', (c) => answer(c, probes.ready()))
   app.get('/health', (c) => answer(c, probes.health()))
 
+  const turn = createTurns(READS_PER_TURN)
+  app.get('*', async (_, next) => {
+    await turn()
+    await next()
+  })
   app.use(requestId())
   // no upgrade to WebSocket reaches this route: the server's `upgrade` event goes to upgrade.ts
   app.get('/ws', () =>
