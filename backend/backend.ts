@@ -16,6 +16,7 @@ import { createPollStore, type PollStore } from './polls/poll-store.ts'
 import { createPollViews } from './http/poll-view.ts'
 import { createPoller } from './tallies/poller.ts'
 import { createTallyReader } from './tallies/tally-reader.ts'
+import { keepUp } from './tallies/upkeep.ts'
 import { createTicketStore } from './polls/ticket-store.ts'
 import { createVoteCaster, type VoteCaster } from './http/cast-vote.ts'
 import { createVoterCookie } from './http/voter-cookie.ts'
@@ -56,12 +57,13 @@ export function createBackend(options: BackendOptions): Backend {
 
   const polls = createPollStore(database)
   const tallies = createTallyReader(database)
+  const stuck = metrics.counter('livetally_poller_stuck_total', 'Stages of the poller given up and begun again.', ['stage'])
   const poller = createPoller({
     store: tallies,
     bus,
     log,
-    now,
-    advance: () => polls.advance(),
+    clock,
+    onStuck: (stage) => stuck.add(1, { stage }),
     maxPerSecond: options.talliesPerSecond ?? 20,
   })
   const ballotBox = createBallotBox({
@@ -72,8 +74,9 @@ export function createBackend(options: BackendOptions): Backend {
     ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
   })
   const checks: Check[] = [
-    { name: 'postgres', critical: true, read: () => poller.health },
+    { name: 'postgres', critical: true, read: () => poller.reading },
     { name: 'bus', critical: false, read: () => bus.health },
+    { name: 'publishing', critical: false, read: () => poller.publishing },
   ]
   const probes = createProbes({
     phase: life.phase,
@@ -85,7 +88,7 @@ export function createBackend(options: BackendOptions): Backend {
   })
   const outcomes = metrics.counter('livetally_votes_total', 'Votes, by how they ended.', ['outcome'])
   metrics.gauge('livetally_votes_waiting', 'Votes waiting for their transaction.', () => ballotBox.queued)
-  const voters = createVoterCookie({ secret: options.cookieSecret, now })
+  const voters = createVoterCookie({ secret: options.cookieSecret, date: () => clock.date() })
   const tickets = createTicketStore(database)
   const stamp = createStamps(() => clock.date())
   const votes = createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVote: (outcome) => outcomes.add(1, { outcome }) })
@@ -106,10 +109,15 @@ export function createBackend(options: BackendOptions): Backend {
 
   const polling = new AbortController()
   const polled = poller.run(polling.signal)
-  /** Stops the poller, which reads and publishes once more what was just committed. */
+  const keeping = new AbortController()
+  const { advance } = polls
+  const kept = keepUp({ database, advance, record: tallies.recordHistory, log, now }, keeping.signal)
+  /** Stops the poller, which reads and publishes once more what was just committed, and then the upkeep, which records it. */
   const stopPolling = async () => {
     polling.abort()
     await polled
+    keeping.abort()
+    await kept
   }
   life.release('poller', async () => {
     await stopPolling()
