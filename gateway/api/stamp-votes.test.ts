@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
+import { stampVotes } from './stamp-votes.ts'
+
+const VOTE = { poll: 'tea', body: '{"option":"green"}', isSecure: false, requestId: 'r' }
+const ACCEPTED: BundledAnswer = { status: 200, headers: {}, body: '{}' }
+const overtaken = (standing: number): BundledAnswer => ({ status: 409, headers: {}, body: '{}', standing })
+
+/** Casts a vote that gets the given answers, one after the other; says which stamps it had. */
+async function castWith(answers: readonly BundledAnswer[], isAwaited = () => true) {
+  const stamps: (number | undefined)[] = []
+  const castVote = async ({ stamp }: BundledVote) => {
+    stamps.push(stamp)
+    return answers[stamps.length - 1] ?? assert.fail('cast too often')
+  }
+  const { status } = await stampVotes(castVote, () => 100)(VOTE, isAwaited)
+  return { stamps, status }
+}
+
+test('a vote is cast with the stamp of its arrival', async () => {
+  assert.deepEqual(await castWith([ACCEPTED]), { stamps: [100], status: 200 })
+})
+
+test('a vote is cast above the ballot that stands, where that was stamped by a clock that is ahead', async () => {
+  assert.deepEqual(await castWith([overtaken(500), overtaken(700), ACCEPTED]), { stamps: [100, 501, 701], status: 200 })
+})
+
+test('a vote that is overtaken three times is refused', async () => {
+  assert.deepEqual(await castWith([overtaken(500), overtaken(700), overtaken(800)]), { stamps: [100, 501, 701], status: 409 })
+})
+
+test('a vote whose sender has gone is not cast again', async () => {
+  assert.deepEqual(await castWith([overtaken(500)], () => false), { stamps: [100], status: 409 })
+})
+
+test('a vote that its client ordered is not cast again', async () => {
+  assert.deepEqual(await castWith([{ ...ACCEPTED, status: 409 }]), { stamps: [100], status: 409 })
+})
