@@ -11,6 +11,8 @@ const OPTIONS = [
   { id: 'yes', label: 'Yes' },
   { id: 'no', label: 'No' },
 ]
+/** More polls than one connection follows. */
+const MANY = Array.from({ length: 17 }, (_, index) => `many-${index + 1}`)
 /** What a browser says of what it did not let a page have. */
 const REFUSED = /CORS|ERR_FAILED|frame-ancestors|Framing|Failed to load resource|WebSocket connection|403/
 
@@ -29,6 +31,7 @@ before(async () => {
   ;[browser, instance] = await Promise.all([launchChromium(), startInstance({ ALLOWED_ORIGINS: friend.origin })])
   await instance.create({ poll: 'shown', question: 'Shown elsewhere?', options: OPTIONS })
   await instance.vote('shown', 'yes', 'yes', 'no')
+  for (const poll of MANY) await instance.create({ poll, question: `Is this ${poll}?`, options: OPTIONS })
 })
 after(async () => {
   for (const { server } of [friend, stranger]) {
@@ -46,6 +49,9 @@ async function startSite(): Promise<Site> {
         `<script type="module" src="${url}/assets/gateway/web/live-tally.js"></script>` +
         '<style>live-tally { --live-tally-bar-height: 40px } live-tally::part(label) { color: rgb(1, 2, 3) }</style>' +
         '<live-tally poll="shown"></live-tally>',
+      '/many':
+        `<script type="module" src="${url}/assets/gateway/web/live-tally.js"></script>` +
+        [...MANY.slice(0, 5), 'nowhere', ...MANY.slice(5)].map((poll) => `<live-tally poll="${poll}"></live-tally>`).join(''),
       '/frame': `<iframe src="${url}/p/shown/results?view=overlay" title="Results" width="640" height="360"></iframe>`,
       '/code': `<img src="${url}/p/shown/qr.svg" alt="Where to vote">`,
       '/vote-frame': `<iframe src="${url}/p/shown" title="Vote"></iframe>`,
@@ -79,6 +85,33 @@ test('one script tag on an allowed origin shows the poll, live, in the looks of 
   assert.equal(await row.locator('.track').evaluate((track) => getComputedStyle(track).height), '40px')
   await instance.vote('shown', 'yes')
   await row.filter({ hasText: /75%\s+3 votes/ }).waitFor()
+})
+
+test('of eighteen polls on a page one that there is not says so, and the others are live; one that is created later is found', async (t) => {
+  const page = await visit(t, friend, '/many')
+  const tally = (poll: string) => page.locator(`live-tally[poll="${poll}"]`)
+  for (const poll of MANY) {
+    await tally(poll).getByText(`Is this ${poll}?`).waitFor()
+    await tally(poll)
+      .locator('.badge', { hasText: /^live$/ })
+      .waitFor()
+  }
+  await tally('nowhere')
+    .locator('.badge', { hasText: /^no such poll$/ })
+    .waitFor()
+  for (const poll of [MANY[0] ?? '', MANY[16] ?? '']) {
+    await instance.vote(poll, 'yes')
+    await tally(poll)
+      .locator('li', { hasText: 'Yes' })
+      .filter({ hasText: /100%\s+1 vote/ })
+      .waitFor()
+  }
+  await instance.create({ poll: 'nowhere', question: 'Here after all?', options: OPTIONS })
+  await tally('nowhere').evaluate((element) => element.replaceWith(element.cloneNode()))
+  await tally('nowhere').getByText('Here after all?').waitFor()
+  await tally(MANY[0] ?? '')
+    .locator('.badge', { hasText: /^live$/ })
+    .waitFor()
 })
 
 test('the same script tag elsewhere loads nothing', async (t) => {
