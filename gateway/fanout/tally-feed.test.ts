@@ -92,3 +92,47 @@ test('does not end a poll that was created again while a backend was asked about
   assert.deepEqual([feed.isFollowing('cats-or-dogs'), hub.snapshot('cats-or-dogs')?.tally.epoch], [true, 2])
   await stop()
 })
+
+test('looks whether there is such a poll before it subscribes, once for all who ask at a time', async () => {
+  let asked = 0
+  const { bus, feed, stop } = createScene(async () => {
+    asked += 1
+    return undefined
+  })
+  let subscribed = 0
+  const { subscribe } = bus
+  bus.subscribe = (slug, listener) => {
+    subscribed += 1
+    return subscribe(slug, listener)
+  }
+  const crowd = Array.from({ length: 160 }, (_, index) => feed.follow(`nobody-knows-${index % 16}`))
+  assert.deepEqual(new Set(await Promise.all(crowd)), new Set(['unknown']))
+  assert.deepEqual([asked, subscribed], [16, 0])
+  await bus.admit(snapshot(1))
+  assert.equal(await feed.follow('cats-or-dogs'), 'following')
+  assert.deepEqual([asked, subscribed], [16, 1])
+  await stop()
+})
+
+test('misses no snapshot that is published between the look-up and the subscription', async () => {
+  const { bus, hub, feed, stop } = createScene()
+  await bus.admit(snapshot(1))
+  const { subscribe } = bus
+  bus.subscribe = async (slug, listener) => {
+    await bus.admit(snapshot(2))
+    return await subscribe(slug, listener)
+  }
+  assert.equal(await feed.follow('cats-or-dogs'), 'following')
+  assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 2)
+  await stop()
+})
+
+test('finds a poll that was created just now', async () => {
+  let created: Snapshot | undefined
+  const { hub, feed, stop } = createScene(async () => created)
+  assert.equal(await feed.follow('cats-or-dogs'), 'unknown')
+  created = snapshot(1)
+  assert.equal(await feed.follow('cats-or-dogs'), 'following')
+  assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 1)
+  await stop()
+})

@@ -52,31 +52,42 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
   let sourceAt: number | undefined
   let sourceSeenAt: number | undefined
 
-  /** Subscribes before it reads, so that it misses no snapshot between the two. The hub drops a snapshot that arrives twice. */
+  /**
+   * Looks first whether there is such a poll, so that a name that no poll has costs no subscription. Once subscribed it reads again, so
+   * that it misses no snapshot between the two. The hub drops a snapshot that arrives twice.
+   */
   const join = async (slug: string): Promise<FollowOutcome> => {
-    let unsubscribe: (() => void) | undefined
-    try {
-      unsubscribe = await bus.subscribe(slug, hub.apply)
-      await read([slug])
-    } catch (error) {
-      log.debug({ poll: slug, err: error }, 'the bus does not answer for the poll')
-    }
+    const isReached = await tryBus(slug, async () => void (await read([slug])))
     if (hub.snapshot(slug) === undefined) {
       try {
         const snapshot = await ask(slug)
-        if (snapshot === undefined) {
-          unsubscribe?.()
-          return 'unknown'
-        }
+        if (snapshot === undefined) return 'unknown'
         hub.apply(snapshot)
       } catch (error) {
         log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
-        unsubscribe?.()
         return 'unavailable'
       }
     }
-    followed.set(slug, { unsubscribe, watchedAt: clock.now() })
+    const entry: Followed = { unsubscribe: undefined, watchedAt: clock.now() }
+    if (isReached) {
+      await tryBus(slug, async () => {
+        entry.unsubscribe = await bus.subscribe(slug, hub.apply)
+        await read([slug])
+      })
+    }
+    followed.set(slug, entry)
     return 'following'
+  }
+
+  /** Whether the bus did the work. */
+  const tryBus = async (slug: string, work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await work()
+      return true
+    } catch (error) {
+      log.debug({ poll: slug, err: error }, 'the bus does not answer for the poll')
+      return false
+    }
   }
 
   const read = async (slugs: readonly string[]) => {
