@@ -23,7 +23,7 @@ const ALLOWED_IMPORTERS = {
   'drizzle-orm': ['backend/database/drizzle.ts'],
   '@electric-sql/pglite': ['backend/pglite/worker.ts'],
   hono: ['gateway/http/**', 'backend/http/**'],
-  '@hono/node-server': ['gateway/http/**', 'gateway/gateway.ts', 'backend/main.ts'],
+  '@hono/node-server': ['gateway/http/**', 'gateway/gateway.ts', 'backend/service.ts'],
   '@hono/zod-openapi': ['backend/http/**'],
   uqr: ['gateway/http/qr-code.ts'],
   koffi: ['gateway/fanout/socket-send.ts'],
