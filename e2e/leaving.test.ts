@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { startChild, type Child } from './support/child.ts'
-import { createVoter, startCluster } from './support/cluster.ts'
+import { ADMIN_TOKEN, COOKIE_SECRET, createVoter, startCluster } from './support/cluster.ts'
 import { freePort } from './support/free-port.ts'
 import { startPostgres } from './support/postgres-service.ts'
 import { startRedis } from './support/redis-service.ts'
@@ -105,6 +110,29 @@ describe('a service that leaves', () => {
     assert.equal((await gateway.child.exited).code, 0)
   })
 
+  test('waits for a client that is slow to move, and sends one that takes no part away after the overlap', async (t) => {
+    const cluster = await startCluster({ gateways: 0 })
+    t.after(() => cluster[Symbol.asyncDispose]())
+    // an overlap of 1 s, and 10 s of the deadline for the sockets
+    const gateway = await cluster.startGateway({ DRAIN_SPREAD_MS: '2500', DRAIN_DEADLINE_MS: '15000' })
+    await cluster.admin('POST', '/api/polls', POLL)
+    const slow = await watch(gateway.url, ['cats-or-dogs'])
+    const plain = new WebSocket(`${gateway.url}/ws?poll=cats-or-dogs`)
+    const plainClosed = once(plain, 'close') as Promise<[CloseEvent]>
+    await once(plain, 'open')
+    gateway.child.send('SIGTERM')
+    const drainFrame = await slow.until((frame) => frame.type === 'drain')
+    assert.deepEqual(drainFrame, { type: 'drain', closeAfterMs: 1_000 })
+    assert.equal((await plainClosed)[0].code, 1012)
+    // as long as a client on an overloaded machine needs until its next socket has its first tally
+    const moved = await Promise.race([slow.closed, delay(3_000, 'has moved')])
+    assert.equal(moved, 'has moved', 'it was closed before it was elsewhere')
+    slow.close()
+    assert.equal((await gateway.child.exited).code, 0)
+    const { clients, plain: without, left, closed } = await gateway.child.logged(({ msg }) => msg === 'the sockets have moved')
+    assert.deepEqual({ clients, without, left, closed }, { clients: 2, without: 1, left: 1, closed: 0 })
+  })
+
   test('is cut at the deadline by a request that never ends, and names the stage', async (t) => {
     // a backend that accepts and never answers
     const mute = createServer(() => {}).listen(0, '127.0.0.1')
@@ -179,6 +207,54 @@ describe('a service that leaves', () => {
     await redis.resume()
     for (const { tookMs } of exits) assert.ok(tookMs < 6_000, `took ${tookMs} ms of 5000`)
   })
+})
+
+describe('a signal in the first moments of a start', () => {
+  /** Runs before the program in its process. Says when somebody listens for signals, and how many files were loaded until then. */
+  const PRELOAD = `data:text/javascript,${encodeURIComponent(`
+    import { writeSync } from 'node:fs'
+    import { registerHooks } from 'node:module'
+    let files = 0
+    registerHooks({ load: (url, context, next) => (files += url.startsWith('file:') ? 1 : 0, next(url, context)) })
+    const onListener = (event) => {
+      if (event !== 'SIGINT') return
+      process.off('newListener', onListener)
+      const line = JSON.stringify({ msg: 'somebody listens', files })
+      queueMicrotask(() => writeSync(1, line + '\\n'))
+    }
+    process.on('newListener', onListener)
+  `)}`
+  const UNREACHABLE = {
+    REDIS_URL: 'redis://127.0.0.1:1',
+    BACKEND_URL: 'http://127.0.0.1:1',
+    DATABASE_URL: 'postgres://127.0.0.1:1/x',
+  }
+  const SECRETS = { ADMIN_TOKEN, COOKIE_SECRET }
+
+  for (const entry of ['gateway/main.ts', 'backend/main.ts', 'infra/standalone/main.ts']) {
+    test(`ends ${entry} in order`, async (t) => {
+      const dataDir = await mkdtemp(join(tmpdir(), 'livetally-early-'))
+      t.after(() => rm(dataDir, { recursive: true, force: true }))
+      for (const delayMs of [0, 0, 20, 80, 200, 500]) {
+        await using child = startChild({
+          entry,
+          env: {
+            PORT: '0',
+            METRICS_PORT: '0',
+            DATA_DIR: dataDir,
+            ...UNREACHABLE,
+            ...SECRETS,
+            NODE_OPTIONS: `--import=${PRELOAD}`,
+          },
+        })
+        const { files } = await child.logged(({ msg }) => msg === 'somebody listens')
+        assert.equal(files, 2, 'it listens before it loads anything else')
+        await delay(delayMs)
+        const { code, signal } = await child.stop()
+        assert.deepEqual({ code, signal }, { code: 0, signal: null }, `after ${delayMs} ms: ${child.stderr}`)
+      }
+    })
+  }
 })
 
 describe('a service with a fault', () => {

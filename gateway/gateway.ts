@@ -21,7 +21,7 @@ import { stampVotes } from './api/stamp-votes.ts'
 import { bundleVotes } from './api/vote-bundler.ts'
 import { createPeerReader } from './access/client-address.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
-import { drainSockets } from './fanout/socket-drain.ts'
+import { createSocketDrain } from './fanout/socket-drain.ts'
 import { createHub } from './fanout/hub.ts'
 import { createOriginCheck } from './access/allowed-origins.ts'
 import { loadPages } from './http/static-pages.ts'
@@ -54,8 +54,10 @@ const TICK_MS = 100
 const ANNOUNCE_MS = 1_000
 /** How long the feed may take to end what it has begun. */
 const FEED_STOP_MS = 1_000
-/** How long the closing handshakes of the last sockets may take after the spread, in ms. */
-const SOCKET_DRAIN_MARGIN_MS = 2_000
+/** How long the closing handshakes of the last sockets may take, in ms. */
+const SOCKET_CLOSE_MS = 2_000
+/** What is left of the deadline of the drain for the stages after the sockets, in ms. */
+const AFTER_SOCKETS_MS = 5_000
 
 const pagesDir = fileURLToPath(new URL('web/pages', import.meta.url))
 const compiledDir = fileURLToPath(new URL('../dist/web', import.meta.url))
@@ -79,6 +81,22 @@ export function createGateway(options: GatewayOptions): Gateway {
   const readPeer = createPeerReader(edge.trustedProxies)
   const isOriginAllowed = createOriginCheck(edge.allowedOrigins)
   const closes = metrics.counter('livetally_socket_closes_total', 'WebSockets closed, by close code.', ['code'])
+  const moved = metrics.histogram(
+    'livetally_socket_move_seconds',
+    'From the drain frame until a client that takes part left, or was closed.',
+    [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32],
+    ['outcome'],
+  )
+  const { noticeMs, spreadMs, deadlineMs } = options.drain
+  const socketsMs = Math.max(spreadMs + SOCKET_CLOSE_MS, deadlineMs - noticeMs - AFTER_SOCKETS_MS)
+  const socketDrain = createSocketDrain({
+    hub,
+    spreadMs,
+    endMs: socketsMs - SOCKET_CLOSE_MS,
+    clock,
+    random: Math.random,
+    onMoved: (outcome, tookMs) => moved.observe(tookMs / 1_000, { outcome }),
+  })
   const upgrade = createUpgrade({
     hub,
     feed,
@@ -93,7 +111,10 @@ export function createGateway(options: GatewayOptions): Gateway {
       return { address, isOriginAllowed: isOriginAllowed(request.headers, origin) }
     },
     now,
-    onClosed: (code) => closes.add(1, { code: String(code) }),
+    onClosed(code, connection) {
+      closes.add(1, { code: String(code) })
+      socketDrain.closed(connection)
+    },
   })
 
   const probes = createProbes({
@@ -146,12 +167,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     listen: (address) => listener.listen(address),
     stages: [
       { name: 'unready', run: () => http.announce() },
-      { name: 'notice', run: (signal) => clock.wait(options.drain.noticeMs, signal) },
+      { name: 'notice', run: (signal) => clock.wait(noticeMs, signal) },
       { name: 'refuse', run: () => upgrade.refuse() },
       {
         name: 'sockets',
-        deadlineMs: options.drain.spreadMs + SOCKET_DRAIN_MARGIN_MS,
-        run: (signal) => drainSockets({ hub, spreadMs: options.drain.spreadMs, clock, random: Math.random, signal }),
+        deadlineMs: socketsMs,
+        run: async (signal) => log.info(await socketDrain.run(signal), 'the sockets have moved'),
       },
       {
         name: 'finish',

@@ -14,6 +14,7 @@ const USAGE = `npm run rollout -- [options]: replaces every gateway in turn unde
   --gateways N   gateways, each replaced in turn   (3)
   --spread MS    DRAIN_SPREAD_MS                   (6000)
   --notice MS    DRAIN_NOTICE_MS                   (2500)
+  --burners N    processes that keep a core busy   (0)
   --rate N       tallies published a second        (20)
   --out DIR      where rollout.json and rollout.svg go (dist/rollout)`
 
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     gateways: { type: 'string', default: '3' },
     spread: { type: 'string', default: '6000' },
     notice: { type: 'string', default: '2500' },
+    burners: { type: 'string', default: '0' },
     rate: { type: 'string', default: '20' },
     out: { type: 'string', default: 'dist/rollout' },
     help: { type: 'boolean', default: false },
@@ -52,6 +54,7 @@ const record = await runRollout({
   gateways: number('gateways', values.gateways, 2),
   spreadMs: number('spread', values.spread, 0),
   noticeMs: number('notice', values.notice, 0),
+  burners: number('burners', values.burners, 0),
   rate: number('rate', values.rate, 1),
   onProgress: (line) => process.stderr.write(`${line}\n`),
 })

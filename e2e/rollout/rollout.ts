@@ -1,4 +1,5 @@
 /** A rolling restart, for real: gateways behind HAProxy, an audience, a writer, and every gateway replaced in turn by SIGTERM. */
+import { spawn } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
@@ -17,6 +18,8 @@ export interface RolloutOptions {
   readonly plain: number
   readonly noticeMs?: number
   readonly spreadMs?: number
+  /** How many processes keep a core busy each while a gateway leaves. Default none. */
+  readonly burners?: number
   /** TALLIES_PER_SECOND of the backend. */
   readonly rate?: number
   /** Called with a line whenever there is something to tell. */
@@ -28,12 +31,13 @@ const WRITE_EVERY_MS = 20
 const READ_EVERY_MS = 100
 /** HAProxy asks `/ready` every second: a slot that has just become ready takes part after that. */
 const CHECK_MS = 1_000
-const DEADLINE_MS = 15_000
+/** As a gateway has it when nobody says otherwise. */
+const DEADLINE_MS = 25_000
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 export async function runRollout(options: RolloutOptions): Promise<RolloutRecord> {
-  const { noticeMs = 2_500, spreadMs = 6_000, rate = 20, onProgress = () => {} } = options
+  const { noticeMs = 2_500, spreadMs = 6_000, burners = 0, rate = 20, onProgress = () => {} } = options
   await using stack = new AsyncDisposableStack()
   const cluster = stack.use(
     await startCluster({
@@ -71,6 +75,7 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
   const crowd = stack.use(await gatherCrowd({ url: haproxy.url, poll: POLL, clients: options.clients, plain: options.plain }))
 
   const traffic = startTraffic(haproxy.url)
+  stack.defer(async () => void (await traffic.stop()))
   const startedAt = Date.now()
   const replacements: Replacement[] = []
   await delay(1_500)
@@ -79,10 +84,17 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
     await start(slot + options.gateways)
     await delay(2 * CHECK_MS)
     onProgress(`gateway ${slot + 1} of ${options.gateways}: SIGTERM`)
+    const busy = Array.from({ length: burners }, startBurner)
     const signalledAt = Date.now()
-    const exit = await child.stop('SIGTERM')
+    const exit = await child.stop('SIGTERM', { timeoutMs: 2 * DEADLINE_MS }).finally(() => {
+      for (const burner of busy) burner.kill('SIGKILL')
+    })
     replacements.push({ slot: `slot${slot}`, signalledAt, exitedAt: Date.now(), exitCode: exit.code })
     onProgress(`gateway ${slot + 1} of ${options.gateways}: left after ${Math.round(exit.tookMs)} ms with ${exit.code}`)
+    const { left, closed, medianMs, p99Ms } = child.logs.find(({ msg }) => msg === 'the sockets have moved') ?? {}
+    onProgress(
+      `${String(left)} clients moved, within ${String(medianMs)} ms (median), ${String(p99Ms)} ms (99 %); ${String(closed)} were closed`,
+    )
   }
   await delay(1_500)
   const { http, votesAcknowledged } = await traffic.stop()
@@ -100,6 +112,11 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
     http,
     votesAcknowledged,
   }
+}
+
+/** Starts a process that takes all of a core that it can get, for a minute at most. */
+function startBurner() {
+  return spawn(process.execPath, ['-e', 'for (const end = Date.now() + 60_000; Date.now() < end;);'], { stdio: 'ignore' })
 }
 
 /** Votes every 20 ms and reads every 100 ms through the balancer, and writes down what fails. */

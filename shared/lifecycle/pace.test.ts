@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { createManualClock } from '../../e2e/support/manual-clock.ts'
-import { evenSpread, pace } from './pace.ts'
+import { createMovePace, evenSpread, type MovePace } from './pace.ts'
 
 test('everyone is due within the spread, in order, and one in each equal part of it', () => {
   fc.assert(
@@ -23,56 +22,80 @@ test('everyone is due within the spread, in order, and one in each equal part of
   )
 })
 
-test('nobody to act on takes no time', async () => {
-  await pace({ dueMs: [], clock: createManualClock(), signal: new AbortController().signal, act: () => assert.fail() })
-})
+describe('the pace of a move', () => {
+  /** 600 are asked over 6 s, may stay for 4 s each, and all have to be gone after 20 s. */
+  const options = { count: 600, askMs: 6_000, overlapMs: 4_000, endMs: 20_000, random: () => 0.5 }
 
-for (const count of [1, 7, 50_000]) {
-  test(`${count} are acted on once each, in order, and the last one within the spread`, async () => {
-    const clock = createManualClock()
-    const waits: number[] = []
-    const acted: number[] = []
-    let lastAt = 0
-    const done = pace({
-      dueMs: evenSpread(count, 10_000, () => 0.5),
-      clock: { now: clock.now, wait: (ms, signal) => (waits.push(ms), clock.wait(ms, signal)) },
-      signal: new AbortController().signal,
-      act(index) {
-        acted.push(index)
-        lastAt = clock.now()
-      },
-    })
-    await clock.advance(10_005)
-    await done
-    assert.equal(acted.length, count)
-    assert.ok(acted.every((index, position) => index === position))
-    assert.ok(lastAt <= 10_005, `the last at ${lastAt}`)
-    assert.ok(waits.length <= 2_001, `woke up ${waits.length} times`)
+  /** When each is asked, in ms, if each leaves `staysMs(index)` after that; in steps of 10 ms. */
+  function askedAt(pace: MovePace, staysMs: (index: number) => number, count = options.count) {
+    const asked: number[] = []
+    let underWay: number[] = []
+    for (let now = 0; now <= options.endMs; now += 10) {
+      const leaving = underWay.filter((index) => (asked[index] ?? 0) + staysMs(index) <= now)
+      underWay = underWay.filter((index) => !leaving.includes(index))
+      for (const index of leaving) pace.left(now - (asked[index] ?? 0))
+      while (pace.isDue(now, asked.length, underWay.length)) {
+        underWay.push(asked.length)
+        asked.push(now)
+      }
+    }
+    assert.equal(asked.length, count)
+    return asked
+  }
+
+  test('is even and no faster than the spread while all leave promptly', () => {
+    const asked = askedAt(createMovePace(options), (index) => (index * 7) % 1_300)
+    for (const [index, at] of asked.entries()) {
+      assert.ok(at >= index * 10 && at <= index * 10 + 10, `number ${index} at ${at} ms`)
+    }
   })
-}
 
-test('a process that was too busy makes up for the overdue at once', async () => {
-  const clock = createManualClock()
-  const at: number[] = []
-  const done = pace({
-    dueMs: [10, 20, 30, 500],
-    clock,
-    signal: new AbortController().signal,
-    act: () => void at.push(clock.now()),
+  test('stands still with the first hundred under way while nobody leaves, until the latest pace comes to the next', () => {
+    const asked = askedAt(createMovePace(options), () => Infinity)
+    // the latest pace asks 600 in 11 s, halfway between 6 s and 16 s
+    for (const [index, at] of asked.entries()) {
+      const dueMs = index < 100 ? index * 10 : ((index + 1) * 11_000) / 600
+      assert.ok(at >= dueMs && at <= dueMs + 10, `number ${index} at ${at} ms`)
+    }
   })
-  await clock.advance(10)
-  await clock.advance(490)
-  await done
-  assert.deepEqual(at, [10, 20, 30, 500])
-})
 
-test('an abort leaves the rest undone', async () => {
-  const clock = createManualClock()
-  const abort = new AbortController()
-  const acted: number[] = []
-  const done = pace({ dueMs: [10, 20, 3_000], clock, signal: abort.signal, act: (index) => void acted.push(index) })
-  await clock.advance(100)
-  abort.abort()
-  await done
-  assert.deepEqual(acted, [0, 1])
+  test('lets more be under way the more have left promptly, up to two hundred', () => {
+    const pace = createMovePace(options)
+    assert.deepEqual([pace.isDue(5_000, 300, 99), pace.isDue(5_000, 300, 100)], [true, false])
+    for (let leaving = 0; leaving < 500; leaving += 1) pace.left(2_000)
+    assert.deepEqual([pace.isDue(5_000, 300, 199), pace.isDue(5_000, 300, 200)], [true, false])
+    for (let leaving = 0; leaving < 30; leaving += 1) pace.left(2_001)
+    assert.deepEqual([pace.isDue(5_000, 300, 169), pace.isDue(5_000, 300, 170)], [true, false])
+  })
+
+  test('asks everyone in time, whatever it takes them', () => {
+    for (const staysMs of [3_000, 6_000, 9_000]) {
+      const asked = askedAt(createMovePace(options), () => staysMs)
+      assert.ok((asked.at(-1) ?? 0) <= 11_000, `the last at ${asked.at(-1)} ms`)
+    }
+  })
+
+  test('everyone may stay until the last seconds, in which they go evenly, whoever was asked first goes first', () => {
+    const { mayStay } = createMovePace(options)
+    assert.ok(mayStay(14_000) >= 600)
+    assert.equal(mayStay(17_000), 300)
+    assert.equal(mayStay(20_000), 0)
+  })
+
+  test('without time to spare it is the even pace, each asked an overlap before it may have to go', () => {
+    const asked = askedAt(createMovePace({ ...options, endMs: 10_000 }), () => Infinity)
+    const { mayStay } = createMovePace({ ...options, endMs: 10_000 })
+    for (const [index, at] of asked.entries()) {
+      assert.ok(at >= index * 10 && at <= index * 10 + 20, `number ${index} at ${at} ms`)
+      assert.ok(mayStay(at + 4_000 - 20) > 600 - index - 1, 'it is not closed before its overlap is over')
+    }
+  })
+
+  test('a few are no crowd, and no spread means all at once', () => {
+    const few = createMovePace({ ...options, count: 3 })
+    assert.deepEqual([few.isDue(5_900, 0, 0), few.isDue(5_900, 1, 1), few.isDue(5_900, 2, 2)], [true, true, true])
+    const atOnce = createMovePace({ ...options, askMs: 0, overlapMs: 0 })
+    for (let asked = 0; asked < 600; asked += 1) assert.equal(atOnce.isDue(0, asked, 0), true)
+    assert.equal(atOnce.isDue(0, 600, 0), false)
+  })
 })
