@@ -32,7 +32,7 @@ export interface Screens {
 
 type Create = typeof createTallyClient
 const SDK = new URL('../../dist/web/gateway/web/client/tally-client.js', import.meta.url)
-/** After a final close a viewer reloads the page. */
+/** After a final close a viewer reloads the page; a page asks again so long after a poll of several is gone. */
 const RELOAD_MS = 500
 
 export async function openScreens(options: ScreensOptions): Promise<Screens> {
@@ -60,8 +60,16 @@ function openScreen(
   const tallies = new Map<string, TallyFrame>()
   const definitions = new Map<string, PollFrame>()
   let isOver = false
-  let reload: NodeJS.Timeout | undefined
+  const waits = new Set<NodeJS.Timeout>()
   let client = open()
+
+  const later = (run: () => void) => {
+    const wait = setTimeout(() => {
+      waits.delete(wait)
+      run()
+    }, RELOAD_MS)
+    waits.add(wait)
+  }
 
   function open() {
     // ws speaks the browser's interface, its types differ in details
@@ -79,9 +87,16 @@ function openScreen(
     opened.addEventListener('status', ({ detail }) => {
       if (detail.state !== 'closed' || isOver) return
       journal.write({ screen: name, closed: detail.code, reason: detail.reason })
-      reload = setTimeout(() => (client = open()), RELOAD_MS)
+      later(() => (client = open()))
     })
-    for (const poll of polls) opened.subscribe(poll, () => {})
+    const follow = (poll: string) => {
+      const onGone = () => {
+        journal.write({ screen: name, gone: poll })
+        later(() => opened.status.state === 'closed' || follow(poll))
+      }
+      opened.subscribe(poll, () => {}, { onGone })
+    }
+    for (const poll of polls) follow(poll)
     return opened
   }
 
@@ -106,7 +121,7 @@ function openScreen(
   }
   const close = () => {
     isOver = true
-    clearTimeout(reload)
+    for (const wait of waits) clearTimeout(wait)
     client.close()
   }
   return { screen, close }

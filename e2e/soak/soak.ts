@@ -53,7 +53,7 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   stack.defer(() => journal.close())
   journal.say(`seed ${seed}, slowness ${slowness.toFixed(2)}, everything is written to ${directory}`)
 
-  const world = await startWorld(journal, signal)
+  const world = await startWorld(journal, slowness, signal)
   stack.defer(() => world.stop())
   stack.defer(async () => {
     for (const [number, { name, child }] of world.lives.entries()) {

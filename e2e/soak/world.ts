@@ -60,11 +60,13 @@ const ENV = {
   DRAIN_DEADLINE_MS: '12000',
   NODE_OPTIONS: `--expose-gc --import=${new URL('heap-probe.ts', import.meta.url).href}`,
 }
+/** A process leaves within this, whatever else is down; stretched by the slowness of the machine. */
+const LEAVE_MS = 8_000
 /** A process that takes longer to leave is killed. */
 const LEAVE_TIMEOUT_MS = 30_000
 
 /** The signal says that the soak was interrupted: whoever did that may have ended the processes as well. */
-export async function startWorld(journal: Journal, signal: AbortSignal): Promise<World> {
+export async function startWorld(journal: Journal, slowness: number, signal: AbortSignal): Promise<World> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(await startPostgres({ settings: { track_commit_timestamp: 'on' } }))
   const redis = stack.use(await startRedis())
@@ -91,7 +93,7 @@ export async function startWorld(journal: Journal, signal: AbortSignal): Promise
     [backends[0], await freePort()],
     [backends[1], await freePort()],
   ])
-  const processes = createProcesses({ cluster, balancer, journal, signal, ports, postgresUrl: postgres.url })
+  const processes = createProcesses({ cluster, balancer, journal, slowness, signal, ports, postgresUrl: postgres.url })
   for (const each of [...backends, ...gateways]) await processes.start(each)
 
   const slots = [...backends, ...gateways]
@@ -127,13 +129,14 @@ interface ProcessesOptions {
   readonly cluster: Cluster
   readonly balancer: Balancer
   readonly journal: Journal
+  readonly slowness: number
   readonly signal: AbortSignal
   /** Where the backends listen, whoever runs there. */
   readonly ports: ReadonlyMap<Slot, number>
   readonly postgresUrl: string
 }
 
-function createProcesses({ cluster, balancer, journal, signal: interrupted, ports, postgresUrl }: ProcessesOptions) {
+function createProcesses({ cluster, balancer, journal, slowness, signal: interrupted, ports, postgresUrl }: ProcessesOptions) {
   const lives: Life[] = []
   const guards = new Map<Child, ReturnType<typeof createGuard>>()
   const expected = new Set<Child>()
@@ -185,6 +188,8 @@ function createProcesses({ cluster, balancer, journal, signal: interrupted, port
     if (signal === 'SIGKILL') return
     journal.current?.exits.push({ name, code: exit.code, tookMs: Math.round(exit.tookMs) })
     journal.write({ left: name, ...exit })
+    if (exit.tookMs > LEAVE_MS * slowness)
+      journal.violate('a process took long to leave', `${name}: ${Math.round(exit.tookMs)} ms`)
     if (exit.code !== 0) {
       const trouble = running.child.logs.filter(({ level }) => level === 'error' || Number(level) >= 50).slice(-2)
       const how = exit.code ?? exit.signal
