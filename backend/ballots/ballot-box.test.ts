@@ -187,13 +187,36 @@ onEachDatabase('the ballot box', (use, kind) => {
       assert.deepEqual([await cast('cats', 5), await cast('cats', 3)], [accepted, accepted])
       assert.deepEqual(await cast('cats', 7), accepted)
       assert.deepEqual(await cast('dogs', 6), superseded('cats', 7))
-      assert.deepEqual(await Promise.all([cast('dogs', 9), cast('cats', 8), cast('cats', 10)]), [accepted, accepted, accepted])
+      assert.deepEqual(await Promise.all([cast('dogs', 9), cast('cats', 8), cast('cats', 10)]), [
+        accepted,
+        superseded('dogs', 9),
+        accepted,
+      ])
       assert.deepEqual(await box.ballotOf(poll, voter), { option: 'cats', order: 10 })
       assert.deepEqual(await Promise.all([cast('dogs', 12), cast('cats', 11)]), [accepted, superseded('dogs', 12)])
       const highest = 2 ** 53 - 1
       assert.deepEqual([await cast('cats', highest), await cast('dogs', highest)], [accepted, superseded('cats', highest)])
     })
     assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
+  })
+
+  test('takes many votes of one voter in one batch, whatever their orders', async () => {
+    const under = use()
+    const { slug: poll } = await under.createPoll()
+    const voter = randomUUID()
+    let commits = 0
+    await withBox(
+      under,
+      async (box) => {
+        const cast = (option: string, order: number) => box.cast({ slug: poll, voter, option, order })
+        const falling = await Promise.all(Array.from({ length: 250 }, (_, i) => cast(i % 2 === 0 ? 'cats' : 'dogs', 250 - i)))
+        assert.deepEqual(falling[0], { kind: 'accepted' })
+        assert.deepEqual(falling[249], { kind: 'superseded', ballot: { option: 'cats', order: 250 } })
+        assert.deepEqual(await box.ballotOf(poll, voter), { option: 'cats', order: 250 })
+      },
+      { writers: 1, onCommitted: () => commits++ },
+    )
+    assert.equal(commits, 1)
   })
 
   test('takes a ticket wherever it is used, as one ballot', async () => {

@@ -150,7 +150,7 @@ JOIN livetally.polls p ON p.slug = asked.slug JOIN livetally.ballots b ON b.poll
 
 interface BallotQueue {
   add(vote: Vote): void
-  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. A voter's are in order. */
+  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. */
   take(max: number): Vote[]
   release(batch: readonly Vote[]): void
   readonly waiting: number
@@ -158,10 +158,7 @@ interface BallotQueue {
   readonly size: number
 }
 
-/**
- * While a vote of a voter is in a transaction, the voter's next vote waits, so that it is judged by the ballot of the one before. So
- * does a vote whose order is not higher than that of the voter's vote before it in the batch.
- */
+/** While a vote of a voter is in a transaction, the voter's next vote waits, so that it is judged by the ballot of the one before. */
 function createBallotQueue(): BallotQueue {
   let waiting: Vote[] = []
   let inFlight = 0
@@ -174,19 +171,14 @@ function createBallotQueue(): BallotQueue {
     take: (max) => {
       const batch: Vote[] = []
       const held: Vote[] = []
-      const orders = new Map<string, number>()
       let looked = 0
       while (looked < waiting.length && batch.length < max) {
         const vote = waiting[looked++] as Vote
-        if (voters.has(vote.voter) || vote.order <= (orders.get(vote.voter) ?? 0)) {
-          held.push(vote)
-        } else {
-          batch.push(vote)
-          orders.set(vote.voter, vote.order)
-        }
+        if (voters.has(vote.voter)) held.push(vote)
+        else batch.push(vote)
       }
       waiting = held.concat(waiting.slice(looked))
-      for (const voter of orders.keys()) voters.add(voter)
+      for (const { voter } of batch) voters.add(voter)
       inFlight += batch.length
       return batch
     },

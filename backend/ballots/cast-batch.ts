@@ -40,26 +40,30 @@ export async function castBatch(connection: Queryable, votes: readonly BatchedVo
 
   const outcomes: (CastOutcome | undefined)[] = Array.from({ length: votes.length })
   const final = new Set<number>()
+  /** By poll and voter: the ballot as the statement returned it, or else as the votes of the batch so far leave it. */
   const ballots = new Map<string, Ballot>()
   for (const row of rows) {
     if (row.kind === 'refused') outcomes[row.ref - 1] = { kind: row.detail }
     else if (row.kind === 'final') final.add(row.ref)
     else ballots.set(`${row.ref} ${row.voter}`, { option: row.detail, order: Number(row.vote_order) })
   }
-  if (final.size === 0 && ballots.size === 0) return outcomes
   for (const [i, vote] of votes.entries()) {
     if (outcomes[i] !== undefined) continue
     const ref = refs[i] ?? 0
     const key = `${ref} ${vote.voter.toLowerCase()}`
     const ballot = ballots.get(key)
-    if (ballot === undefined) {
-      // the ballot stood already and has the option of this vote, the voter's first in the batch
-      if (final.has(ref)) ballots.set(key, vote)
-    } else if (ballot.option !== vote.option) {
-      outcomes[i] = final.has(ref) ? { kind: 'already-voted', ballot: ballot.option } : { kind: 'superseded', ballot }
+    const isFinal = final.has(ref)
+    if (ballot === undefined || (vote.order > ballot.order && !isFinal)) ballots.set(key, vote)
+    else if (ballot.option !== vote.option) {
+      outcomes[i] = isFinal ? { kind: 'already-voted', ballot: ballot.option } : { kind: 'superseded', ballot: ballotOf(ballot) }
     }
   }
   return outcomes
+}
+
+/** The ballot alone, without what else is in a vote. */
+function ballotOf({ option, order }: Ballot): Ballot {
+  return { option, order }
 }
 
 type OutcomeRow =
@@ -115,7 +119,7 @@ WITH poll AS MATERIALIZED (
   LEFT JOIN poll ON poll.ref = v.ref
 ), chosen AS MATERIALIZED (
   SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.voter, v.option, v.vote_order FROM vote v WHERE v.refusal IS NULL
-  ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.vote_order ELSE v.seq END
+  ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.vote_order END, v.seq
 ), kept AS (
   INSERT INTO livetally.ballots AS b (poll_id, voter_id, option, vote_order)
   SELECT c.poll_id, c.voter, c.option, c.vote_order FROM chosen c ORDER BY c.poll_id, c.voter

@@ -39,7 +39,7 @@ const ALIVE_MS = 10_000
 const REJECTED_MAX = 1_000
 
 /** How an entry that was taken begins: with its order and a blank, which no entry of the other program does. */
-const HAS_ORDER = `local function has_order(entry) return string.find(entry, '^' .. string.rep('%d', 16) .. ' ') ~= nil end`
+const HAS_ORDER = `local function has_order(entry) return string.find(entry, '^[1-8]' .. string.rep('%d', 15) .. ' ') ~= nil end`
 
 /**
  * KEYS: consumers, list, recovered. Moves the entries of consumers whose `alive` key has expired to the front of `recovered`, in
