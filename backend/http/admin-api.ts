@@ -5,7 +5,16 @@ import type { Presence } from '../../shared/bus/tally-bus.ts'
 import { problemResponse } from '../../shared/protocol/problem.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { createAdopted } from '../adopt/adopt.ts'
-import { createPoll, editPoll, exportPoll, issueTickets, listGateways, removePoll, resetPoll } from './admin-routes.ts'
+import {
+  createPoll,
+  editPoll,
+  exportPoll,
+  issueTickets,
+  listGateways,
+  readCounts,
+  removePoll,
+  resetPoll,
+} from './admin-routes.ts'
 import type { CreateOutcome, NewPoll, PollStore } from '../polls/poll-store.ts'
 import { problemException, unknownPoll } from './problems.ts'
 import type { PollSource } from '../database/schema.ts'
@@ -34,7 +43,7 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
   const admin = bearerAuth({ token: options.adminToken })
   app.on('POST', ['/api/polls', '/api/polls/:poll/reset', '/api/polls/:poll/tickets'], admin)
   app.on(['PATCH', 'DELETE'], ['/api/polls/:poll'], admin)
-  app.on('GET', ['/api/polls/:poll/export.csv', '/api/gateways'], admin)
+  app.on('GET', ['/api/polls/:poll/counts', '/api/polls/:poll/export.csv', '/api/gateways'], admin)
   app.openAPIRegistry.registerComponent('securitySchemes', 'adminToken', { type: 'http', scheme: 'bearer' })
 
   app.openapi(createPoll, async (c) => {
@@ -91,6 +100,13 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
     if (pieces === undefined) throw unknownPoll(slug)
     // a stream pulls the next piece only when the reader has taken the last, so that memory does not grow with the ballots
     return c.body(ReadableStream.from(encoded(pieces)), 200, download(`${slug}.csv`))
+  })
+
+  app.openapi(readCounts, async (c) => {
+    const { poll: slug } = c.req.valid('param')
+    const counts = await views.counts(slug)
+    if (counts === undefined) throw unknownPoll(slug)
+    return c.json({ poll: slug, counts }, 200, { 'cache-control': 'no-store' })
   })
 
   app.openapi(listGateways, async (c) => c.json({ gateways: [...(await options.gateways())] }, 200))

@@ -1,5 +1,6 @@
 /** The admin routes as OpenAPI describes them; each of them requires the admin token. */
-import { createRoute } from '@hono/zod-openapi'
+import { createRoute, z } from '@hono/zod-openapi'
+import { PollSlug } from '../../shared/protocol/frames.ts'
 import {
   csv,
   Gateways,
@@ -81,6 +82,20 @@ export const exportPoll = createRoute({
   security,
   request: { params: PollParams },
   responses: { 200: csv('Streamed.'), ...problems({ 401: 'Not the admin token.', 404: 'No such poll.', ...busy }) },
+})
+
+/** Zero where the ballots for an option were all changed; absent where it never had one. */
+const Counts = z.object({ poll: PollSlug, counts: z.record(z.string(), z.int()) }).openapi('Counts')
+
+export const readCounts = createRoute({
+  method: 'get',
+  path: '/api/polls/{poll}/counts',
+  summary: 'What each option has, also where results are hidden',
+  description:
+    'Options that were withdrawn are among them: their ballots are kept, and count again once an option has the same id.',
+  security,
+  request: { params: PollParams },
+  responses: { 200: json(Counts, 'The counts.'), ...problems({ 401: 'Not the admin token.', 404: 'No such poll.', ...busy }) },
 })
 
 export const listGateways = createRoute({

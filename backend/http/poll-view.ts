@@ -5,13 +5,15 @@ import type { Database } from '../database/database.ts'
 import { shareReads } from '../database/share-reads.ts'
 import { readHistory } from '../tallies/history.ts'
 import { allCountedPolls, type ConfiguredPoll, countedPollsNamed } from '../tallies/tally-queries.ts'
-import { snapshotOf } from '../tallies/tally.ts'
+import { countsOf, snapshotOf } from '../tallies/tally.ts'
 import { type SharedJson, sharedJson } from './entity-tag.ts'
 import type { History, PollList, PollView } from './schemas.ts'
 
 export interface PollViews {
   /** The poll as a voter may see it whose ballot is `ballot`, or who has none; undefined if there is no such poll. */
   read(slug: string, ballot?: Ballot): Promise<z.infer<typeof PollView> | undefined>
+  /** What each option has, also where results are hidden or the option was withdrawn; undefined if there is no such poll. */
+  counts(slug: string): Promise<Record<string, number> | undefined>
   list(): Promise<SharedJson<z.infer<typeof PollList>>>
   /** The history with a point for each step, as it was a second ago at the earliest; undefined if there is no such poll. */
   history(slug: string, step: Step): Promise<SharedJson<z.infer<typeof History>> | undefined>
@@ -82,6 +84,10 @@ export function createPollViews({ database, now }: PollViewOptions): PollViews {
         ballot: ballot ?? null,
         settings: counted.settings,
       }
+    },
+    async counts(slug) {
+      const counted = await readPoll(slug)
+      return counted && countsOf(counted.counters)
     },
     async list() {
       const list = await readList('all')

@@ -119,6 +119,45 @@ test('a reset and a removal ask first, and take a no', async (t) => {
   await card(page, 'Gone?').waitFor({ state: 'detached' })
 })
 
+test('an option that has votes is removed only after the organiser was told how many, and what becomes of them', async (t) => {
+  const page = await openPage(t, browser)
+  const options = ['Cats', 'Dogs', 'Owls', 'Bats'].map((label) => ({ id: label.toLowerCase(), label }))
+  // the organiser is told the number also where nobody else may see it
+  await instance.create({ poll: 'pets', question: 'Pets?', options, visibility: 'after-close' })
+  await instance.vote('pets', 'cats', 'cats', 'dogs', 'bats')
+  assert.equal((await fetch(`${instance.url}/api/polls/pets/counts`)).status, 401, 'and nobody else is')
+  await signIn(page)
+  await card(page, 'Pets?').getByText('4 votes').waitFor()
+  const form = page.getByRole('dialog', { name: 'Edit poll' })
+  const dialog = page.getByRole('alertdialog')
+
+  await act(page, 'Edit', 'Pets?')
+  await form.getByRole('button', { name: 'Remove option 3' }).click()
+  await form.getByRole('button', { name: 'Save' }).click()
+  await said(page, 'Edit poll: Pets? – done.')
+
+  await act(page, 'Edit', 'Pets?')
+  await form.getByRole('button', { name: 'Remove option 3' }).click()
+  await form.getByRole('button', { name: 'Add an option' }).click()
+  await form.getByLabel('Option 3', { exact: true }).fill('Rats')
+  await form.getByRole('button', { name: 'Remove option 1' }).click()
+  await form.getByRole('button', { name: 'Save' }).click()
+  await dialog.getByText('Remove “Cats” (id cats, 2 votes) and “Bats” (id bats, 1 vote)?').waitFor()
+  await dialog.getByText('The votes are kept, but no longer counted').waitFor()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  assert.equal(await form.getByLabel('Option 2', { exact: true }).inputValue(), 'Rats', 'what was written is not lost')
+  assert.equal((await instance.read('pets')).tally.total, 4)
+  await form.getByRole('button', { name: 'Save' }).click()
+  await dialog.getByRole('button', { name: 'Remove and save' }).click()
+  await card(page, 'Pets?').getByText('1 vote', { exact: true }).waitFor()
+
+  await act(page, 'Edit', 'Pets?')
+  await form.getByRole('button', { name: 'Add an option' }).click()
+  await form.getByLabel('Option 3', { exact: true }).fill('Cats')
+  await form.getByRole('button', { name: 'Save' }).click()
+  await card(page, 'Pets?').getByText('3 votes').waitFor()
+})
+
 test('tickets: a link each, which votes once, leaves the address bar, and lets nobody else in', async (t) => {
   const organiser = await openPage(t, browser, { expected: /409/ })
   const options = ['x', 'y'].map((id) => ({ id, label: id.toUpperCase() }))

@@ -11,6 +11,12 @@ const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url))
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const WIDTHS = [320, 768, 1920]
 
+const OPTIONS = [
+  { id: 'tea', label: 'Tea' },
+  { id: 'coffee', label: 'Coffee' },
+]
+const SOUP = { id: 'soup', label: 'Soup of the day' }
+
 interface Look {
   readonly name: string
   readonly path: string
@@ -29,10 +35,28 @@ const voted = async (page: Page) => {
   await page.locator('.choice').nth(2).click()
   await page.locator('#receipt[data-kind=counted]').waitFor()
 }
+/** Votes for an option that is then withdrawn. */
+const withdrawn = async (page: Page) => {
+  await instance.edit('menu', { options: [...OPTIONS, SOUP] })
+  await live(page)
+  await page.getByRole('button', { name: 'Soup' }).click()
+  await page.locator('#receipt[data-kind=counted]').waitFor()
+  await instance.edit('menu', { options: OPTIONS })
+  await page.locator('#receipt[data-kind=withdrawn]').waitFor()
+}
+/** Has the poll of the page deleted, and created anew for the next page. */
+const removed = async (page: Page) => {
+  await live(page)
+  await instance.remove('doomed')
+  await page.locator('#receipt[data-kind=removed]').waitFor()
+  await instance.create({ poll: 'doomed', question: 'For how long?', options: OPTIONS })
+}
 const LOOKS: readonly Look[] = [
   { name: 'home', path: '/', prepare: (page) => page.locator('#polls li').first().waitFor() },
   { name: 'vote', path: '/p/lunch', prepare: voted },
   { name: 'vote-closed', path: '/p/over', prepare: live },
+  { name: 'vote-withdrawn', path: '/p/menu', prepare: withdrawn },
+  { name: 'vote-removed', path: '/p/doomed', prepare: removed },
   { name: 'vote-none', path: '/p/fresh', prepare: live },
   { name: 'vote-ticket', path: '/p/members', prepare: live },
   { name: 'results', path: '/p/lunch/results', prepare: live },
@@ -66,6 +90,17 @@ const LOOKS: readonly Look[] = [
     },
   },
   {
+    name: 'admin-withdraw',
+    path: '/admin',
+    prepare: async (page) => {
+      await signedIn(page)
+      await page.getByRole('button', { name: 'Edit: Where do we go for lunch on Friday' }).click()
+      await page.getByRole('button', { name: 'Remove option 1' }).click()
+      await page.getByRole('button', { name: 'Save' }).click()
+      await page.getByRole('alertdialog').waitFor()
+    },
+  },
+  {
     name: 'admin-tickets',
     path: '/admin',
     prepare: async (page) => {
@@ -90,16 +125,14 @@ let instance: Instance
 before(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true })
   ;[browser, instance] = await Promise.all([launchChromium(), startInstance()])
-  const two = [
-    { id: 'tea', label: 'Tea' },
-    { id: 'coffee', label: 'Coffee' },
-  ]
   const many = ['Thai place by the river', 'Pizza', 'Falafel with far too many pickles', 'Stay in', 'Sushi', 'Nothing for me']
   const options = many.map((label, index) => ({ id: `o${index}`, label }))
   await instance.create({ poll: 'lunch', question: 'Where do we go for lunch on Friday, everyone who comes along?', options })
-  await instance.create({ poll: 'over', question: 'Tea or coffee?', options: two })
-  await instance.create({ poll: 'fresh', question: 'Has anyone voted here?', options: two })
-  await instance.create({ poll: 'members', question: 'Members only?', options: two, policy: 'ticket' })
+  await instance.create({ poll: 'over', question: 'Tea or coffee?', options: OPTIONS })
+  await instance.create({ poll: 'fresh', question: 'Has anyone voted here?', options: OPTIONS })
+  await instance.create({ poll: 'members', question: 'Members only?', options: OPTIONS, policy: 'ticket' })
+  await instance.create({ poll: 'menu', question: 'What is left?', options: [...OPTIONS, SOUP] })
+  await instance.create({ poll: 'doomed', question: 'For how long?', options: OPTIONS })
   await instance.vote('lunch', 'o0', 'o0', 'o0', 'o1', 'o2', 'o2', 'o3', 'o4', 'o4', 'o5')
   await instance.vote('over', 'tea', 'tea', 'coffee')
   await instance.edit('over', { state: 'closed' })

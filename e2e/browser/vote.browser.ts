@@ -86,7 +86,7 @@ test('a vote whose option was withdrawn is said not to count, by its label, unti
   const withdrawn = { id: 'b7', label: 'Birds' }
   await instance.create({ poll: 'withdrawn', question: 'Withdrawn?', options: [...kept, withdrawn] })
   const page = await open(t, 'withdrawn')
-  const said = /^Your vote for Birds no longer counts\.\s*The answer was withdrawn\. Tap another one\.$/
+  const said = /^Birds was withdrawn\.\s*Your vote no longer counts\. Tap another\.$/
   await page.getByRole('button', { name: 'Birds' }).click()
   await receipt(page, 'Your vote for Birds is counted.')
   await instance.edit('withdrawn', { options: kept })
@@ -96,10 +96,10 @@ test('a vote whose option was withdrawn is said not to count, by its label, unti
   await instance.edit('withdrawn', { options: [...kept, { ...withdrawn, label: 'Birds again' }] })
   await receipt(page, 'Your vote for Birds again is counted.')
   await instance.edit('withdrawn', { options: kept })
-  await receipt(page, 'Your vote for Birds again no longer counts.')
+  await receipt(page, 'Birds again was withdrawn.')
   await page.evaluate(() => localStorage.clear())
   await page.reload()
-  await receipt(page, /^Your vote no longer counts\./)
+  await receipt(page, /^Your answer was withdrawn\./)
   await page.getByRole('button', { name: 'Dogs' }).click()
   await receipt(page, 'Your vote for Dogs is counted.')
 })

@@ -77,6 +77,11 @@ export const adminDe: AdminMessages = {
   confirm: {
     reset: (question, votes) => `„${question}“ zurücksetzen? Alle Stimmen (${votes}) werden endgültig gelöscht.`,
     remove: (question, votes) => `„${question}“ löschen? Die Umfrage und alle Stimmen (${votes}) sind endgültig weg.`,
+    withdraw: (options) =>
+      `${options} entfernen? Die Stimmen bleiben erhalten, zählen aber nicht mehr, und wer sie abgegeben hat, erfährt das. Sie zählen wieder, sobald es eine Antwort mit derselben Kennung gibt.`,
+    withdrawnOption: (label, id, votes) => `„${label}“ (Kennung ${id}, ${votes})`,
+    withdrawFinal: 'Wer sie abgegeben hat, kann nicht neu wählen, da Stimmen hier nicht geändert werden dürfen.',
+    withdrawGo: 'Entfernen und speichern',
     cancel: 'Abbrechen',
   },
   tickets: {

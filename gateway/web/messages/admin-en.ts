@@ -77,6 +77,11 @@ export const adminEn: AdminMessages = {
   confirm: {
     reset: (question, votes) => `Reset “${question}”? Its ballots (${votes}) are deleted for good.`,
     remove: (question, votes) => `Delete “${question}”? The poll and its ballots (${votes}) are gone for good.`,
+    withdraw: (options) =>
+      `Remove ${options}? The votes are kept, but no longer counted, and their voters are told so. They count again once an option with the same id is added.`,
+    withdrawnOption: (label, id, votes) => `“${label}” (id ${id}, ${votes})`,
+    withdrawFinal: 'Their voters cannot choose again, since votes may not be changed here.',
+    withdrawGo: 'Remove and save',
     cancel: 'Cancel',
   },
   tickets: {

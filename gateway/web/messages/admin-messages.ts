@@ -73,6 +73,12 @@ export interface AdminMessages {
   readonly confirm: {
     readonly reset: (question: string, votes: string) => string
     readonly remove: (question: string, votes: string) => string
+    /** Asked before options with votes are taken from a poll; `options` is a list of `withdrawnOption`. */
+    readonly withdraw: (options: string) => string
+    readonly withdrawnOption: (label: string, id: string, votes: string) => string
+    /** Added where votes may not be changed. */
+    readonly withdrawFinal: string
+    readonly withdrawGo: string
     readonly cancel: string
   }
   readonly tickets: {

@@ -44,9 +44,8 @@ export const de: Messages = {
     retrying: (option) => `Noch keine Antwort. Deine Stimme für ${option} bleibt erhalten und wird gesendet, bis sie zählt.`,
     counted: (option) => `Deine Stimme für ${option} zählt.`,
     checking: 'Die Zählung hat neu begonnen. Ob deine Stimme dabei ist, wird geprüft…',
-    noLongerCounts: (option) =>
-      option === undefined ? 'Deine Stimme zählt nicht mehr.' : `Deine Stimme für ${option} zählt nicht mehr.`,
-    withdrawn: 'Die Antwort wurde zurückgezogen.',
+    withdrawn: (option) => `${option ?? 'Deine Antwort'} wurde zurückgezogen.`,
+    noLongerCounts: 'Deine Stimme zählt nicht mehr.',
     another: 'Bitte eine andere antippen.',
     withdrawnOption: 'eine zurückgezogene Antwort',
     change: 'Zum Ändern eine andere Antwort antippen.',

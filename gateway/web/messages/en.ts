@@ -44,10 +44,9 @@ export const en: Messages = {
     retrying: (option) => `No answer yet. Your vote for ${option} is kept and sent again until it is counted.`,
     counted: (option) => `Your vote for ${option} is counted.`,
     checking: 'Counting has begun anew. Looking whether your vote is in it…',
-    noLongerCounts: (option) =>
-      option === undefined ? 'Your vote no longer counts.' : `Your vote for ${option} no longer counts.`,
-    withdrawn: 'The answer was withdrawn.',
-    another: 'Tap another one.',
+    withdrawn: (option) => `${option ?? 'Your answer'} was withdrawn.`,
+    noLongerCounts: 'Your vote no longer counts.',
+    another: 'Tap another.',
     withdrawnOption: 'a withdrawn answer',
     change: 'Tap another answer to change it.',
     final: 'It cannot be changed.',

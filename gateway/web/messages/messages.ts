@@ -45,8 +45,8 @@ export interface Messages {
     /** Said while the server is asked whether a vote from before counting began anew still counts. */
     readonly checking: string
     /** The option is undefined where its label is not known. */
-    readonly noLongerCounts: (option: string | undefined) => string
-    readonly withdrawn: string
+    readonly withdrawn: (option: string | undefined) => string
+    readonly noLongerCounts: string
     readonly another: string
     /** Stands for an option whose label is not known. */
     readonly withdrawnOption: string

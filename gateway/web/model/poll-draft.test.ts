@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { PollFrame } from '../../../shared/protocol/frames.ts'
-import { creationOf, draftOf, editOf, EMPTY_DRAFT, slugOf, type PollDraft } from './poll-draft.ts'
+import { creationOf, draftOf, editOf, EMPTY_DRAFT, slugOf, withdrawnOptions, type PollDraft } from './poll-draft.ts'
 
 const POLL: PollFrame = {
   type: 'poll',
@@ -53,6 +53,14 @@ test('new options are named after their labels, each differently', () => {
   )
   const added = editOf(DRAFT, { ...DRAFT, options: [...DRAFT.options, option('Tea')] }) as { options: { id: string }[] }
   assert.equal(added.options.at(-1)?.id, 'tea-2')
+})
+
+test('an option is withdrawn when the poll has no option of its id any more, whatever its label', () => {
+  const [tea, coffee] = DRAFT.options
+  if (!tea || !coffee) throw new Error('no options')
+  assert.deepEqual(withdrawnOptions(DRAFT, { ...DRAFT, options: [{ ...coffee, label: 'Tea' }, option('Water')] }), [tea])
+  assert.deepEqual(withdrawnOptions(DRAFT, { ...DRAFT, options: [coffee, option('Tea')] }), [], 'removed and added again')
+  assert.deepEqual(withdrawnOptions(DRAFT, { ...DRAFT, options: [coffee, tea, option('Water')] }), [])
 })
 
 test('a poll of another table names it, one of our own does not', () => {

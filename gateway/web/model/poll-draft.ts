@@ -71,7 +71,13 @@ export function editOf(before: PollDraft, after: PollDraft): object | undefined 
   return changed.length === 0 ? undefined : Object.fromEntries(changed)
 }
 
-function fieldsOf(draft: PollDraft): object {
+/** The options that the edit takes from the poll. One that was replaced by another of the same id is still there. */
+export function withdrawnOptions(before: PollDraft, after: PollDraft): readonly DraftOption[] {
+  const left = new Set(fieldsOf(after).options.map(({ id }) => id))
+  return before.options.filter(({ id }) => !left.has(id))
+}
+
+function fieldsOf(draft: PollDraft) {
   const taken = new Set(draft.options.map(({ id }) => id))
   return {
     question: draft.question.trim(),

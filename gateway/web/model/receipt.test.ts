@@ -51,15 +51,15 @@ test('once counting has begun anew, a ballot from before is not said to count', 
 })
 
 test('a ballot whose option was withdrawn is said not to count, by its label', () => {
-  assert.equal(said(WITHDRAWN), 'withdrawn: Your vote for Cats no longer counts. The answer was withdrawn. Tap another one.')
+  assert.equal(said(WITHDRAWN), 'withdrawn: Cats was withdrawn. Your vote no longer counts. Tap another.')
   assert.equal(
     said(WITHDRAWN, LABELS, de),
-    'withdrawn: Deine Stimme für Cats zählt nicht mehr. Die Antwort wurde zurückgezogen. Bitte eine andere antippen.',
+    'withdrawn: Cats wurde zurückgezogen. Deine Stimme zählt nicht mehr. Bitte eine andere antippen.',
   )
 })
 
 test('nobody is invited to choose another who may not', () => {
-  const without = 'withdrawn: Your vote for Cats no longer counts. The answer was withdrawn.'
+  const without = 'withdrawn: Cats was withdrawn. Your vote no longer counts.'
   assert.equal(said({ ...WITHDRAWN, changeAllowed: false }), without)
   assert.equal(said({ ...WITHDRAWN, poll: { ...WITHDRAWN.poll, state: 'closed' } }), without)
 })
@@ -76,13 +76,14 @@ test('an id is never shown, even where no label is known', () => {
     ]
     for (const page of pages) assert.doesNotMatch(said(page, none, messages), /c1|undefined/)
   }
-  assert.equal(said(WITHDRAWN, none), 'withdrawn: Your vote no longer counts. The answer was withdrawn. Tap another one.')
+  assert.equal(said(WITHDRAWN, none), 'withdrawn: Your answer was withdrawn. Your vote no longer counts. Tap another.')
 })
 
 test('a poll that was deleted is said to be, whatever was under way', () => {
   const sending = { kind: 'sending', option: 'c1', isRetry: true } as const
   for (const state of [VOTED.state, sending]) {
     assert.equal(said({ ...VOTED, isRemoved: true, state }), 'removed: This poll was removed.')
+    assert.equal(standingOf({ ...VOTED, isRemoved: true, state }), 'none')
   }
 })
 

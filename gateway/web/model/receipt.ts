@@ -35,8 +35,8 @@ export interface Receipt {
  * Whether the ballot counts. `unsure`: counting has begun anew since the page heard of the ballot, which is gone after a reset and
  * still there after a failover. `withdrawn`: the poll has no such option any more.
  */
-export function standingOf({ poll, epoch, ballot }: VotePageState): 'none' | 'counts' | 'unsure' | 'withdrawn' {
-  if (ballot === undefined) return 'none'
+export function standingOf({ poll, epoch, ballot, isRemoved }: VotePageState): 'none' | 'counts' | 'unsure' | 'withdrawn' {
+  if (ballot === undefined || isRemoved) return 'none'
   if (ballot.epoch < epoch) return 'unsure'
   return poll.options.some(({ id }) => id === ballot.option) ? 'counts' : 'withdrawn'
 }
@@ -69,8 +69,8 @@ function receiptOfBallot(page: VotePageState, vote: Messages['vote'], labelOf: (
     case 'withdrawn':
       return {
         kind: 'withdrawn',
-        strong: vote.noLongerCounts(option),
-        rest: isOpen && mayChange ? `${vote.withdrawn} ${vote.another}` : vote.withdrawn,
+        strong: vote.withdrawn(option),
+        rest: isOpen && mayChange ? `${vote.noLongerCounts} ${vote.another}` : vote.noLongerCounts,
       }
     case 'counts':
       return {

@@ -1,8 +1,9 @@
-import { creationOf, editOf, EMPTY_DRAFT, slugOf, type PollDraft } from '../model/poll-draft.ts'
+import { creationOf, editOf, EMPTY_DRAFT, slugOf, withdrawnOptions, type PollDraft } from '../model/poll-draft.ts'
 import type { AdminApi, Answer } from './admin-api.ts'
 import { adminMessages, setTexts } from './admin-language.ts'
 import { createOptionRows } from './admin-options.ts'
 import { byId, setText } from './dom.ts'
+import { formatList, formatVotes } from './language.ts'
 
 export interface Editor {
   /** Opens the form, for a new poll or with what there is of one. */
@@ -13,11 +14,13 @@ export interface EditorOptions {
   readonly api: () => AdminApi
   /** Shows what an answer means that is not good. */
   readonly faultOf: (answer: Exclude<Answer, { kind: 'ok' }>) => string
+  /** Asks the organiser a question, and whether to go on with an action. */
+  readonly confirmed: (question: string, action: string) => Promise<boolean>
   readonly onSaved: (label: string, question: string) => void
 }
 
 /** The form that creates and changes polls. */
-export function createEditor({ api, faultOf, onSaved }: EditorOptions): Editor {
+export function createEditor({ api, faultOf, confirmed, onSaved }: EditorOptions): Editor {
   const text = adminMessages.editor
   const dialog = byId('editor', HTMLDialogElement)
   const question = byId('question', HTMLInputElement)
@@ -80,6 +83,30 @@ export function createEditor({ api, faultOf, onSaved }: EditorOptions): Editor {
     policy.value = draft.policy
     table.value = column.value = ''
   }
+  /** Whether the options that the edit takes from the poll have no votes, or the organiser knows what becomes of those. */
+  const mayWithdraw = async (old: PollDraft, draft: PollDraft): Promise<boolean> => {
+    const withdrawn = withdrawnOptions(old, draft)
+    if (withdrawn.length === 0) return true
+    const answer = await api()('GET', `/api/polls/${draft.poll}/counts`)
+    if (answer.kind !== 'ok') {
+      setText(fault, faultOf(answer))
+      return false
+    }
+    const { counts } = (await answer.response.json()) as { readonly counts: Readonly<Record<string, number>> }
+    const { confirm } = adminMessages
+    const withVotes = withdrawn.flatMap(({ id, label }) => {
+      const count = counts[id] ?? 0
+      return count > 0 ? [confirm.withdrawnOption(label, id, formatVotes(count))] : []
+    })
+    if (withVotes.length === 0) return true
+    const asked = confirm.withdraw(formatList(withVotes))
+    return await confirmed(draft.changeAllowed ? asked : `${asked} ${confirm.withdrawFinal}`, confirm.withdrawGo)
+  }
+  const send = async (draft: PollDraft, edit: object | undefined): Promise<Answer | undefined> => {
+    if (!edit) return await api()('POST', '/api/polls', creationOf(draft))
+    if (before && !(await mayWithdraw(before, draft))) return undefined
+    return await api()('PATCH', `/api/polls/${draft.poll}`, edit)
+  }
   const submit = async () => {
     const draft = read()
     const edit = before && editOf(before, draft)
@@ -88,10 +115,9 @@ export function createEditor({ api, faultOf, onSaved }: EditorOptions): Editor {
       return
     }
     save.disabled = true
-    const answer = edit
-      ? await api()('PATCH', `/api/polls/${draft.poll}`, edit)
-      : await api()('POST', '/api/polls', creationOf(draft))
+    const answer = await send(draft, edit)
     save.disabled = false
+    if (!answer) return
     if (answer.kind !== 'ok') {
       setText(fault, faultOf(answer))
       return

@@ -68,6 +68,7 @@ function confirmed(question: string, action: string): Promise<boolean> {
 const editor = createEditor({
   api: () => api,
   faultOf,
+  confirmed,
   onSaved(label, question) {
     say(text.done(label, question))
     void refreshPolls()

@@ -5,6 +5,8 @@ export const messages = chooseMessages(navigator.languages)
 document.documentElement.lang = messages.language
 
 export const formatNumber = (count: number): string => new Intl.NumberFormat(messages.language).format(count)
+/** “a, b and c” in the reader's language. */
+export const formatList = (items: readonly string[]): string => new Intl.ListFormat(messages.language).format(items)
 export const formatVotes = (count: number): string => messages.votes(count, formatNumber(count))
 
 /** A time, with its day unless that is today. */

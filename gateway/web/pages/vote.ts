@@ -263,7 +263,7 @@ if (poll) {
   tallyElement.setAttribute('poll', name)
   const { client } = shareClient(undefined)
   let revealing = false
-  client.subscribe(name, (tally, definition) => {
+  const show = (tally: TallyFrame, definition: PollFrame) => {
     learn(tally, definition)
     render()
     askWhetherItCounts()
@@ -274,7 +274,9 @@ if (poll) {
       revealing = false
       void refresh()
     }, 2_000)
-  })
+  }
+  client.subscribe(name, show, { onGone: ({ code }) => hearEnd(code) })
+  // a server from before livetally.v1.1 closes the whole connection
   client.addEventListener('status', ({ detail }) => hearEnd(detail.code))
   const waiting = waitingVote()
   if (typeof waiting === 'string') sender.choose(waiting)
