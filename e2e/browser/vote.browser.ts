@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { launchChromium, openPage } from './chromium.ts'
-import { startInstance, type Instance } from './instance.ts'
+import { ADMIN_TOKEN, startInstance, type Instance } from './instance.ts'
 
 const OPTIONS = [
   { id: 'cats', label: 'Cats' },
@@ -160,6 +160,41 @@ test('every vote of a browser has a higher order than the one before, also over 
     orders.filter((each, index) => orders.indexOf(each) === index),
     ['cats 1', 'dogs 2', 'cats 3'],
   )
+})
+
+test('the holders of two tickets share a browser, and each vote is counted', async (t) => {
+  await instance.create({ poll: 'family', question: 'Family?', options: OPTIONS, policy: 'ticket' })
+  const issued = await fetch(`${instance.url}/api/polls/family/tickets`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ count: 3 }),
+  })
+  const [, first = '', second = '', third = ''] = (await issued.text()).split('\r\n')
+  const page = await openPage(t, browser, { expected: UNREACHABLE })
+  await page.route('**/vote', (route) => route.abort())
+  await page.goto(first)
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'is kept and sent again')
+  const other = await page.context().newPage()
+  await other.goto(second)
+  await other.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(other, 'Your vote for Dogs is counted.')
+  await page.reload()
+  await receipt(page, 'is kept and sent again')
+  await page.unroute('**/vote')
+  await receipt(page, 'Your vote for Cats is counted.')
+  assert.deepEqual((await instance.read('family')).tally.counts, { cats: 1, dogs: 1 })
+
+  // one tab, one after the other: what the first could not send is not sent as the second's
+  await other.route('**/vote', (route) => route.abort())
+  await other.getByRole('button', { name: 'Cats' }).click()
+  await receipt(other, 'is kept and sent again')
+  await other.goto(third)
+  await receipt(other, 'Tap an answer to vote.')
+  await other.unroute('**/vote')
+  await other.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(other, 'Your vote for Dogs is counted.')
+  assert.deepEqual((await instance.read('family')).tally.counts, { cats: 1, dogs: 2 })
 })
 
 test('closed while someone looks at it: said at once, and no tap is taken', async (t) => {

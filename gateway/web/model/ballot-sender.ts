@@ -23,7 +23,7 @@ export interface BallotSenderOptions {
   /** Casts the ballot: resolves with the response, rejects when there is none. Without an order: for a server that knows none. */
   readonly put: (vote: { readonly option: string; readonly order?: number }, signal: AbortSignal) => Promise<Response>
   readonly onChange: (state: BallotState) => void
-  /** The highest order that this browser has given to a vote in this poll, 0 for none; shared by its tabs, kept over reloads. */
+  /** The highest order that this browser has given to a vote of this voter, 0 for none; kept over reloads and shared by its tabs. */
   readonly lastOrder: { read(): number; write(order: number): void }
   /** Stores the vote that waits so that a reload keeps it; called with undefined once nothing waits. */
   readonly keep?: (vote: Vote | undefined) => void

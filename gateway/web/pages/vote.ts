@@ -28,6 +28,8 @@ const ORDER_KEPT_UNDER = `${name}:order`
 const BALLOT_KEPT_UNDER = `${name}:ballot`
 const ticket = takeTicket()
 const voterHeaders: Readonly<Record<string, string>> = ticket === undefined ? {} : { 'livetally-ticket': ticket }
+/** Tabs share what is kept for the voter, unless tickets make them different voters. */
+const ofVoter = ticket === undefined ? { kept: keptByAll, keep: keepForAll } : { kept, keep }
 const { vote } = messages
 const question = byId('question', HTMLElement)
 const notice = byId('notice', HTMLElement)
@@ -61,8 +63,8 @@ const sender = createBallotSender({
     })
   },
   lastOrder: {
-    read: () => Number(keptByAll(ORDER_KEPT_UNDER)) || 0,
-    write: (order) => keepForAll(ORDER_KEPT_UNDER, String(order)),
+    read: () => Number(ofVoter.kept(ORDER_KEPT_UNDER)) || 0,
+    write: (order) => ofVoter.keep(ORDER_KEPT_UNDER, String(order)),
   },
   keep: (waiting) => keep(name, waiting && JSON.stringify(waiting)),
   onChange(changed) {
@@ -78,7 +80,10 @@ const sender = createBallotSender({
 function takeTicket(): string | undefined {
   const address = new URL(location.href)
   const given = address.searchParams.get('ticket')
-  if (given === null) return kept(`${name}:ticket`) ?? undefined
+  const before = kept(`${name}:ticket`) ?? undefined
+  if (given === null) return before
+  // a vote that waits in this tab is that of the voter before
+  if (given !== before) keep(name, undefined)
   keep(`${name}:ticket`, given)
   address.searchParams.delete('ticket')
   history.replaceState(history.state, '', address)
@@ -105,14 +110,14 @@ function parsed(text: string | null): object {
 function labelOf(option: string): string | undefined {
   const label = labels.get(option)
   if (label !== undefined) return label
-  const known = parsed(keptByAll(BALLOT_KEPT_UNDER)) as { readonly option?: string; readonly label?: string }
+  const known = parsed(ofVoter.kept(BALLOT_KEPT_UNDER)) as { readonly option?: string; readonly label?: string }
   return known.option === option ? known.label : undefined
 }
 
 function knowBallot(known: KnownBallot | undefined): void {
   ballot = known
   const label = known && labels.get(known.option)
-  if (label !== undefined) keepForAll(BALLOT_KEPT_UNDER, JSON.stringify({ ...known, label }))
+  if (label !== undefined) ofVoter.keep(BALLOT_KEPT_UNDER, JSON.stringify({ ...known, label }))
 }
 
 /** Takes in a tally with its definition, unless newer ones are known. */
