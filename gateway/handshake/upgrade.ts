@@ -206,6 +206,7 @@ function offeredBy(request: IncomingMessage): ReadonlySet<string> {
  * is not refused: it gets a `gone` frame for this one.
  */
 function refusalOf(request: IncomingMessage, { slugs, refused }: Asked): Refusal | undefined {
+  if (refused.length === 0) return undefined
   return slugs.length > 0 && offeredBy(request).has(SUBPROTOCOL_GONE) ? undefined : refused[0]?.refusal
 }
 

@@ -229,7 +229,12 @@ test('a refusal for good closes it and says why; iteration throws', async (t) =>
   const { url, server } = await serve(t, { greets: false })
   server.on('connection', (peer) => peer.close(4404, 'no such poll'))
   const client = start(t, { url })
+  const told: string[] = []
+  for (const poll of ['ghosts', 'goblins', 'ghosts']) {
+    client.subscribe(poll, () => {}, { onGone: ({ code, reason }) => told.push(`${poll} ${code} ${reason}`) })
+  }
   await assert.rejects(client.follow('ghosts').next(), { message: 'no such poll', cause: 4404 })
+  assert.deepEqual(told, ['ghosts 4404 no such poll', 'ghosts 4404 no such poll', 'goblins 4404 no such poll'])
   assert.deepEqual([client.status.state, client.status.code, client.status.reason], ['closed', 4404, 'no such poll'])
 })
 

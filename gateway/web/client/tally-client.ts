@@ -53,7 +53,10 @@ export interface Stoppable {
   readonly signal?: AbortSignal | undefined
 }
 export interface SubscribeOptions extends Stoppable {
-  /** Called when the server says that there is no such poll, or no longer: the subscription has ended, those of others go on. */
+  /**
+   * Called when the server says that there is no such poll, or no longer. This subscription has ended; those of other polls go on,
+   * unless the server refused all of them, which closes the client.
+   */
   readonly onGone?: ((gone: GoneFrame) => void) | undefined
 }
 
@@ -146,7 +149,10 @@ export function createTallyClient(options: ClientOptions = {}): TallyClient {
       const { model: after, effects } = transition(model, queue[0], Date.now(), random)
       model = after
       run(effects)
+      const { code, reason } = after
       if (after.state === 'closed') closed.abort()
+      // each listener takes its poll out
+      if (code) for (const poll of subscribed.values()) emit('/' + poll, { type: 'gone', poll, code, reason })
       if (after.state !== state || after.delayed !== delayed) emit('status', after)
     }
   }

@@ -17,17 +17,17 @@ export type Source = 'feed' | 'next'
 export type Timer = 'dial' | 'lapse' | 'feed' | 'next'
 
 /** Two missed `alive` frames and some slack: the feed is dead. */
-const SILENCE_MS = 35_000
+const silenceMs = 35_000
 /** How long a new socket has to open, and then again to send the first tally of every poll. */
-const PATIENCE_MS = 10_000
+const patienceMs = 10_000
 /** Without a feed for this long, numbers on screen are called old. A socket being opened on a wake gets as long. */
-const LAPSE_MS = 2_000
+const lapseMs = 2_000
 /** An `alive` is overdue: after a wake the feed cannot be trusted. */
-const QUIET_MS = 16_000
+const quietMs = 16_000
 /** A feed lost sooner than this does not reset the backoff, so a server that accepts and drops is not hammered. */
-const SETTLED_MS = 5_000
+const settledMs = 5_000
 /** On `drain`, dial after a random part of a quarter of the time left, and at most of this. */
-const SPREAD_MS = 2_000
+const spreadMs = 2_000
 const OVERLOAD_BACKOFF = { baseMs: 2_000, capMs: 30_000 }
 
 export interface Model {
@@ -115,7 +115,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.next = 'dialing'
     model.missing = model.polls
     clear('dial')
-    timers.set('next', PATIENCE_MS)
+    timers.set('next', patienceMs)
     effects.dial = true
   }
   const dialIn = (ms: number) => {
@@ -132,9 +132,9 @@ export function transition(before: Model, event: Event, now: number, random: () 
     effects.drop.push(from)
     if (from === 'feed') {
       model.state = 'reconnecting'
-      if (now - model.liveAt >= SETTLED_MS) model.attempt = 0
+      if (now - model.liveAt >= settledMs) model.attempt = 0
       clear('feed')
-      timers.set('lapse', LAPSE_MS)
+      timers.set('lapse', lapseMs)
     }
     if (from === 'next' || next !== 'dialing') backOff(code)
   }
@@ -155,12 +155,12 @@ export function transition(before: Model, event: Event, now: number, random: () 
     model.liveAt = model.heardAt = now
     effects.promote = true
     clear('next', 'lapse')
-    timers.set('feed', SILENCE_MS)
+    timers.set('feed', silenceMs)
   }
   const hear = (from: Source, frame: Frame | undefined) => {
     if (from === 'feed') {
       model.heardAt = now
-      timers.set('feed', SILENCE_MS)
+      timers.set('feed', silenceMs)
     }
     if (frame?.type === 'poll') {
       const known = model.defined.get(frame.poll)
@@ -194,7 +194,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
       else if (state === 'live') {
         model.state = 'moving'
         model.attempt = 0
-        dialIn(random() * Math.min(frame.closeAfterMs / 4, SPREAD_MS))
+        dialIn(random() * Math.min(frame.closeAfterMs / 4, spreadMs))
       }
     }
   }
@@ -205,7 +205,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
   if (state === 'closed' || ('from' in event && !(event.from && here[event.from]))) return { model: before, effects }
 
   if (event.type === 'stop') end()
-  else if (event.type === 'open') timers.set('next', PATIENCE_MS)
+  else if (event.type === 'open') timers.set('next', patienceMs)
   else if (event.type === 'message') hear(event.from!, event.frame)
   else if (event.type === 'close') {
     // While moving, next asks for the polls that are wanted now, and has the last word.
@@ -217,8 +217,8 @@ export function transition(before: Model, event: Event, now: number, random: () 
     else lose(event.from)
   } else if (event.type === 'wake') {
     if (next === 'waiting') dial()
-    else if (next === 'dialing') timers.set('next', LAPSE_MS)
-    else if (hasFeed && (event.network || now - model.heardAt > QUIET_MS)) {
+    else if (next === 'dialing') timers.set('next', lapseMs)
+    else if (hasFeed && (event.network || now - model.heardAt > quietMs)) {
       model.state = 'moving'
       dial()
     }
@@ -228,7 +228,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
     if (event.polls[0]) model.polls = event.polls
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'
-      else if (next === 'none') timers.set('lapse', LAPSE_MS)
+      else if (next === 'none') timers.set('lapse', lapseMs)
       effects.drop.push('next')
       dial()
     }
