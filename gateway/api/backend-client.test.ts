@@ -106,7 +106,7 @@ test('says 503 when no backend can be reached and 504 when none answers in time'
   const unreachable = await createBackendClient({ backendUrls: [gone.url], log: silent, patienceMs: 100 }).fetch(put())
   assert.deepEqual([unreachable.status, unreachable.headers.get('retry-after')], [503, '1'])
   const mute = await backend(t, () => {})
-  const late = await createBackendClient({ backendUrls: [mute.url], log: silent, timeoutMs: 100 }).fetch(put())
+  const late = await createBackendClient({ backendUrls: [mute.url], log: silent, tryMs: 50, patienceMs: 150 }).fetch(put())
   assert.equal(late.status, 504)
 })
 
@@ -177,4 +177,118 @@ test('passes on a header that is given twice, and takes the address of a backend
   })
   const answer = await createBackendClient({ backendUrls: [`${url}/base`], log: silent }).fetch(get('/'))
   assert.deepEqual([answer.headers.get('vary'), answer.headers.getSetCookie(), await answer.text()], ['a, b', ['x=1'], 'here'])
+})
+
+const problemOf = (kind: string) => JSON.stringify({ type: `/problems/${kind}`, title: kind, status: 503, detail: kind })
+const asProblem = { 'content-type': 'application/problem+json' }
+
+/** A backend that answers every vote of a bundle, and remembers them. */
+async function box(t: TestContext, answer: (vote: BundledVote) => { status: number; body: string }) {
+  const got: string[] = []
+  const { url } = await backend(t, async (request, response) => {
+    const bundle = JSON.parse(Buffer.concat(await request.toArray()).toString()) as BundledVote[]
+    got.push(...bundle.map(({ body }) => body))
+    response.end(JSON.stringify(bundle.map((vote) => ({ headers: {}, ...answer(vote) }))))
+  })
+  return { url, got }
+}
+const accepting = (t: TestContext) => box(t, ({ body }) => ({ status: 200, body: `counted ${body}` }))
+
+test('gives another backend the votes of a bundle that one did not cast, and no others', async (t) => {
+  for (const kind of ['overloaded', 'draining']) {
+    const leaving = await box(t, ({ body }) => (body === 'one' ? { status: 200, body } : { status: 503, body: problemOf(kind) }))
+    const other = await accepting(t)
+    const client = createBackendClient({ backendUrls: [leaving.url, other.url], log: silent })
+    const answers = await client.castVotes(votes('one', 'two', 'three'))
+    assert.deepEqual(
+      answers.map(({ body }) => body),
+      ['one', 'counted two', 'counted three'],
+    )
+    assert.deepEqual(
+      [leaving.got, other.got],
+      [
+        ['one', 'two', 'three'],
+        ['two', 'three'],
+      ],
+    )
+    await client.castVotes(votes('four'))
+    assert.deepEqual(other.got, ['two', 'three', 'four'], 'the next vote does not go to the one that leaves')
+  }
+})
+
+test('does not repeat a vote of which a backend does not say that it was not cast', async (t) => {
+  for (const body of [problemOf('unconfirmed'), problemOf('unavailable'), 'hello', '{"type":1}']) {
+    const unsure = await box(t, () => ({ status: 503, body }))
+    const other = await accepting(t)
+    const [answer] = await createBackendClient({ backendUrls: [unsure.url, other.url], log: silent }).castVotes(votes('one'))
+    assert.deepEqual([answer?.status, answer?.body, other.got], [503, body, []])
+  }
+})
+
+test('gives another backend a whole bundle, or any other request, that one refused', async (t) => {
+  const leaving = await backend(t, (_request, response) => response.writeHead(503, asProblem).end(problemOf('draining')))
+  const other = await accepting(t)
+  const client = createBackendClient({ backendUrls: [leaving.url, other.url], log: silent })
+  assert.equal((await client.castVotes(votes('one')))[0]?.body, 'counted one')
+  const here = await backend(t, (_request, response) => response.end('here'))
+  for (const method of ['PUT', 'POST', 'GET']) {
+    const answer = await createBackendClient({ backendUrls: [leaving.url, here.url], log: silent }).fetch({ ...put(), method })
+    assert.deepEqual([answer.status, await answer.text()], [200, 'here'])
+  }
+})
+
+test('passes on the refusal when every backend refuses, each asked once', async (t) => {
+  const refusing = await Promise.all([1, 2].map(() => box(t, () => ({ status: 503, body: problemOf('overloaded') }))))
+  const backendUrls = refusing.map(({ url }) => url)
+  const [answer] = await createBackendClient({ backendUrls, log: silent }).castVotes(votes('one'))
+  assert.deepEqual([answer?.status, answer?.body], [503, problemOf('overloaded')])
+  assert.deepEqual(
+    refusing.map(({ got }) => got.length),
+    [1, 1],
+  )
+})
+
+test('goes to another backend when one does not answer in time, and avoids that one from then on', async (t) => {
+  let asked = 0
+  const mute = await backend(t, () => (asked += 1))
+  const other = await accepting(t)
+  const here = await backend(t, (_request, response) => response.end('here'))
+  const voting = createBackendClient({ backendUrls: [mute.url, other.url], log: silent, tryMs: 100 })
+  const many = await Promise.all(Array.from({ length: 50 }, () => voting.castVotes(votes('one'))))
+  assert.ok(many.every(([answer]) => answer?.body === 'counted one'))
+  assert.equal(asked, 50)
+  await Promise.all(Array.from({ length: 50 }, () => voting.castVotes(votes('two'))))
+  assert.equal(asked, 50)
+  const reading = createBackendClient({ backendUrls: [mute.url, here.url], log: silent, tryMs: 100 })
+  // more than there are connections for, so that most of them are waiting for one
+  const reads = await Promise.all(Array.from({ length: 50 }, () => reading.fetch(get('/'))))
+  for (const answer of reads) assert.equal(await answer.text(), 'here')
+})
+
+test('does not start over elsewhere what one backend may still be at and that is no vote', async (t) => {
+  const mute = await backend(t, () => {})
+  const other = await accepting(t)
+  for (const method of ['POST', 'PATCH', 'DELETE']) {
+    const client = createBackendClient({ backendUrls: [mute.url, other.url], log: silent, tryMs: 20, patienceMs: 100 })
+    assert.equal((await client.fetch({ ...put(), method })).status, 504)
+  }
+  assert.deepEqual(other.got, [])
+})
+
+test('says 504 within its patience when every backend hangs, also to reads that wait for a connection', async (t) => {
+  const mute = await Promise.all([backend(t, () => {}), backend(t, () => {})])
+  const client = createBackendClient({ backendUrls: mute.map(({ url }) => url), log: silent, tryMs: 100, patienceMs: 300 })
+  const startedAt = performance.now()
+  const answers = await Promise.all(Array.from({ length: 50 }, () => client.fetch(get('/'))))
+  assert.ok(answers.every(({ status }) => status === 504))
+  assert.ok(performance.now() - startedAt < 2_000)
+})
+
+test('lets an answer that has begun take its time', async (t) => {
+  const { url } = await backend(t, (_request, response) => {
+    response.write('first')
+    setTimeout(() => response.end(' last'), 400)
+  })
+  const client = createBackendClient({ backendUrls: [url], log: silent, tryMs: 100, patienceMs: 200 })
+  assert.equal(await (await client.fetch(get('/export'))).text(), 'first last')
 })

@@ -1,22 +1,23 @@
 /**
- * Calls the API of the backends behind this edge: keeps connections alive, bounds each try in time, and repeats a request where
- * that has no second effect.
+ * Calls the API of the backends behind this edge: keeps connections alive, bounds each try in time, and repeats a request, with
+ * another backend if there is one, where that has no second effect.
  */
 import pRetry from 'p-retry'
 import { Pool, type Dispatcher } from 'undici'
-import { problemResponse } from '../../shared/protocol/problem.ts'
-import { BundledAnswers, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
+import { Problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../../shared/protocol/problem.ts'
+import { type BundledAnswer, BundledAnswers, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Api, ApiRequest } from './api.ts'
+import { createBackendRing } from './backend-ring.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
 
 export interface BackendClientOptions {
-  /** One or more; after a failure the next try goes to the next one. */
+  /** One or more. One may stand for several replicas, so what fails is tried twice in any case. */
   readonly backendUrls: readonly string[]
   readonly log: Log
-  /** How long one try may wait for the head of the answer, and then for each further piece, in ms. */
-  readonly timeoutMs?: number
-  /** For all tries together, in ms: long enough for a backend to be replaced. */
+  /** How long a try may wait for its answer while another one may follow, in ms. */
+  readonly tryMs?: number
+  /** For all tries together until the head of the answer, in ms: long enough for a backend to be replaced. */
   readonly patienceMs?: number
 }
 
@@ -27,66 +28,145 @@ const MAX_READ_CONNECTIONS = 16
 /** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
+/** How long an answer may pause once it has begun, in ms. */
+const BODY_MS = 10_000
 /** The client collects answers up to this length, and streams longer ones (such as exports) and those of unknown length. */
 const MAX_COLLECTED_BYTES = 262_144
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
+/** Methods of requests that another backend may be given while one may still be at them: reads, and votes, which have an order. */
+const PARALLEL = new Set(['GET', 'HEAD', 'PUT'])
 /** Failures before anything was sent. */
 const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
 /** Failures of a connection that may have carried the whole request. */
 const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'HPE_INVALID_EOF_STATE'])
-const TIMED_OUT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+/** Failures to answer in time of a backend that has the request. */
+const HUNG = new Set(['ETIMEDOUT', 'UND_ERR_BODY_TIMEOUT'])
+/** The problems with which a backend refuses to do anything, so that another one may. */
+const NOT_DONE = new Set(['/problems/overloaded', '/problems/draining'])
+/** How long a backend that did not answer in time is avoided, in ms, and any other that failed. */
+const AVOID_HUNG_MS = 10_000
+const AVOID_FAILED_MS = 1_000
+
+/** A backend with the connections for votes and other changes, and those for reads. */
+interface Backend {
+  readonly writing: Pool
+  readonly reading: Pool
+}
+
+/** What has happened to a request, or to the votes of one bundle. */
+interface Course {
+  /** When all tries have to be over, by `performance.now()`. */
+  readonly until: number
+  readonly failed: Set<Backend>
+  /** How many tries have ended without an answer in time, or with a refusal. */
+  fruitless: number
+  latest?: Backend
+}
+
+/** No backend's answer came within the time of the try. */
+class NoAnswer extends Error {
+  readonly code = 'ETIMEDOUT'
+}
+
+/** The answer of a backend that did nothing. */
+class NotDone extends Error {
+  readonly answer: Response
+  constructor(answer: Response) {
+    super('a backend refused a request')
+    this.answer = answer
+  }
+}
 
 export function createBackendClient({ backendUrls, log, ...options }: BackendClientOptions): Api {
-  const { timeoutMs = 10_000, patienceMs = 8_000 } = options
+  const { tryMs = 3_000, patienceMs = 9_000 } = options
   const settings = {
     // backends speak HTTP/1.1, over TLS too
     allowH2: false,
     connect: { timeout: CONNECT_MS },
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
+    // each try has a timer of its own, which also runs while the request waits for a connection
+    headersTimeout: 0,
+    bodyTimeout: BODY_MS,
   }
-  const poolsOf = (connections: number) => backendUrls.map((url) => new Pool(new URL(url).origin, { ...settings, connections }))
-  const [writing, reading] = [poolsOf(MAX_CONNECTIONS), poolsOf(MAX_READ_CONNECTIONS)]
-  let turn = 0
+  const pool = (url: string, connections: number) => new Pool(new URL(url).origin, { ...settings, connections })
+  const backends = backendUrls.map((url): Backend => ({
+    writing: pool(url, MAX_CONNECTIONS),
+    reading: pool(url, MAX_READ_CONNECTIONS),
+  }))
+  const ring = createBackendRing(backends, () => performance.now())
+  const maxFruitless = Math.max(2, backends.length)
+  const newCourse = (): Course => ({ until: performance.now() + patienceMs, failed: new Set(), fruitless: 0 })
 
-  /** Sends once and reads the answer; after a failure the next try goes to the next backend. */
-  const attempt = async <T>({ method, target, headers, body }: ApiRequest, read: Read<T>): Promise<T> => {
-    const backends = method === 'GET' || method === 'HEAD' ? reading : writing
-    const backend = backends[turn % backends.length]
-    if (backend === undefined) throw new Error('no backend is configured')
+  const fail = (backend: Backend, course: Course, avoidMs: number) => {
+    course.failed.add(backend)
+    ring.fail(backend, avoidMs)
+  }
+
+  /** Sends once and reads the answer. The last try may take all the time that is left, the others `tryMs` each. */
+  const attempt = async <T>(request: ApiRequest, read: Read<T>, course: Course): Promise<T> => {
+    const { method, target: path, headers, body } = request
+    const backend = ring.choose(course.failed)
+    course.latest = backend
+    const leftMs = Math.max(0, course.until - performance.now())
+    const isLast = course.fruitless + 1 >= maxFruitless || !PARALLEL.has(method)
+    const overdue = Promise.withResolvers<never>()
+    const abort = new AbortController()
+    const giveUp = () => {
+      // a request that still waits for a connection hears of the signal only when it gets one
+      overdue.reject(new NoAnswer())
+      abort.abort(new NoAnswer())
+    }
+    const timer = setTimeout(giveUp, isLast ? leftMs : Math.min(tryMs, leftMs))
+    const through = method === 'GET' || method === 'HEAD' ? backend.reading : backend.writing
+    const { signal } = abort
+    const sent = through.request({ path, method, headers, signal, ...(body === undefined ? {} : { body }) })
     try {
-      return await read(await backend.request({ path: target, method, headers, ...(body === undefined ? {} : { body }) }))
+      return await Promise.race([sent.then(read), overdue.promise])
     } catch (error) {
-      turn += 1
+      const code = codeOf(asError(error))
+      if (HUNG.has(code) || error instanceof NotDone) course.fruitless += 1
+      fail(backend, course, HUNG.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' ? AVOID_HUNG_MS : AVOID_FAILED_MS)
       throw asError(error)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
-  const tryAgain = <T>(request: ApiRequest, read: Read<T>) =>
-    pRetry(() => attempt(request, read), {
+  /** Whether to repeat a request after a try that failed with `error`. */
+  const mayTryAgain = (error: Error, { method }: ApiRequest, { fruitless }: Course): boolean => {
+    if (error instanceof NotDone) return fruitless < maxFruitless
+    const code = codeOf(error)
+    // what was never sent, in any case; what may have arrived only if its method is idempotent (RFC 9110 §9.2.2)
+    if (NEVER_SENT.has(code)) return true
+    if (HUNG.has(code)) return PARALLEL.has(method) && fruitless < maxFruitless
+    return IDEMPOTENT.has(method) && BROKEN.has(code)
+  }
+
+  const tryAgain = <T>(request: ApiRequest, read: Read<T>, course: Course) =>
+    pRetry(() => attempt(request, read, course), {
       retries: 20,
       minTimeout: 25,
       maxTimeout: 1_000,
       factor: 2,
       randomize: true,
-      maxRetryTime: patienceMs,
-      shouldRetry: ({ error }) => mayTryAgain(error, request.method),
+      maxRetryTime: Math.max(0, course.until - performance.now()),
+      shouldRetry: ({ error }) => mayTryAgain(error, request, course),
     })
 
   /** Resolves to what `read` makes of the answer, or to a problem when no backend answers. */
-  const exchange = async <T>(request: ApiRequest, read: Read<T>): Promise<T | Response> => {
+  const exchange = async <T>(request: ApiRequest, read: Read<T>, course = newCourse()): Promise<T | Response> => {
     try {
-      return await attempt(request, read).catch((error: unknown) => {
-        if (mayTryAgain(asError(error), request.method)) return tryAgain(request, read)
+      return await attempt(request, read, course).catch((error: unknown) => {
+        if (mayTryAgain(asError(error), request, course)) return tryAgain(request, read, course)
         throw error
       })
     } catch (error) {
+      if (error instanceof NotDone) return error.answer
       const reason = codeOf(asError(error))
       log.warn({ method: request.method, path: pathOf(request), reason }, 'no backend answers')
-      return TIMED_OUT.has(reason)
+      return HUNG.has(reason)
         ? problemResponse(
             504,
             'timeout',
@@ -96,28 +176,53 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     }
   }
 
+  const castOnce = async (votes: Parameters<Api['castVotes']>[0], course: Course): Promise<readonly BundledAnswer[]> => {
+    const body = Buffer.from(JSON.stringify(votes))
+    const headers = { 'content-type': 'application/json' }
+    const answer = await exchange(
+      { method: 'PUT', target: VOTE_BUNDLE_PATH, headers, body },
+      async (received) => (received.statusCode === 200 ? await received.body.text() : await responseOf(received)),
+      course,
+    )
+    if (typeof answer === 'string') return BundledAnswers.length(votes.length).parse(JSON.parse(answer))
+    const refusal = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
+    return votes.map(() => refusal)
+  }
+
   return {
     fetch: (request) => exchange(request, responseOf),
     async castVotes(votes) {
-      const body = Buffer.from(JSON.stringify(votes))
-      const headers = { 'content-type': 'application/json' }
-      const answer = await exchange({ method: 'PUT', target: VOTE_BUNDLE_PATH, headers, body }, async (received) =>
-        received.statusCode === 200 ? await received.body.text() : await responseOf(received),
-      )
-      if (typeof answer === 'string') return BundledAnswers.length(votes.length).parse(JSON.parse(answer))
-      const refusal = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
-      return votes.map(() => refusal)
+      const course = newCourse()
+      const answers = [...(await castOnce(votes, course))]
+      for (;;) {
+        // a backend that leaves, or has too many votes waiting, answers some votes of a bundle so, and commits the others
+        const places = [...answers.keys()].filter((place) => isNotDone(answers[place]))
+        if (places.length === 0 || ++course.fruitless >= maxFruitless) return answers
+        if (course.latest !== undefined) fail(course.latest, course, AVOID_FAILED_MS)
+        const others = await castOnce(
+          votes.filter((_, place) => places.includes(place)),
+          course,
+        )
+        for (const [index, place] of places.entries()) answers.splice(place, 1, ...others.slice(index, index + 1))
+      }
     },
   }
 }
 
 type Read<T> = (answer: Dispatcher.ResponseData) => Promise<T>
 
+/** The response to pass on. Throws `NotDone` for a problem that says that nothing was done. */
 async function responseOf({ statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<Response> {
   const passedOn = headersOf(headers)
   if (isBodyless(status)) {
     await body.dump()
     return new Response(null, { status, headers: passedOn })
+  }
+  if (status === 503 && headers['content-type'] === PROBLEM_CONTENT_TYPE) {
+    const problem = await body.text()
+    const response = new Response(problem, { status, headers: passedOn })
+    if (isNotDone({ status, body: problem })) throw new NotDone(response)
+    return response
   }
   const length = Number(headers['content-length'] ?? Number.NaN)
   if (length <= MAX_COLLECTED_BYTES) return new Response(await body.bytes(), { status, headers: passedOn })
@@ -143,13 +248,15 @@ function pathOf({ target }: ApiRequest): string {
   return target.split('?', 1)[0] ?? ''
 }
 
-/**
- * Whether to repeat a request: one that was never sent always, one that may have arrived only if its method is idempotent (RFC
- * 9110 §9.2.2).
- */
-function mayTryAgain(error: Error, method: string): boolean {
-  const code = codeOf(error)
-  return NEVER_SENT.has(code) || (IDEMPOTENT.has(method) && BROKEN.has(code))
+/** Whether an answer is a problem that says that the backend did nothing. */
+function isNotDone(answer: { readonly status: number; readonly body: string } | undefined): boolean {
+  if (answer?.status !== 503) return false
+  try {
+    const problem = Problem.safeParse(JSON.parse(answer.body))
+    return problem.success && NOT_DONE.has(problem.data.type)
+  } catch {
+    return false
+  }
 }
 
 /**
