@@ -170,41 +170,118 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
   })
 })
 
-describe('a vote that waits in a backend that was stopped', () => {
-  const POLL = { poll: 'pets', question: 'Which?', options: OPTIONS.map((id) => ({ id, label: id })) }
-  const votesOf = async ({ child }: Running) => {
-    const { metricsPort } = await child.logged((line) => line.msg === 'listening')
-    const text = await (await fetch(`http://127.0.0.1:${Number(metricsPort)}/metrics`)).text()
-    return [...text.matchAll(/^livetally_votes_total\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0)
-  }
+const POLL = { poll: 'pets', question: 'Which?', options: OPTIONS.map((id) => ({ id, label: id })) }
 
+/** How many votes a backend has judged. */
+async function votesOf({ child }: Running): Promise<number> {
+  const { metricsPort } = await child.logged((line) => line.msg === 'listening')
+  const text = await (await fetch(`http://127.0.0.1:${Number(metricsPort)}/metrics`)).text()
+  return [...text.matchAll(/^livetally_votes_total\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0)
+}
+
+/** A voter whose requests may carry an order, at any gateway or backend. */
+async function createCountingVoter(url: string) {
+  const headers = { 'content-type': 'application/json', cookie: (await createVoter(url, 'pets')).cookie }
+  return {
+    vote: async (at: string, vote: { option: string; order?: number }, signal: AbortSignal | null = null) => {
+      const body = JSON.stringify(vote)
+      const answer = await fetch(`${at}/api/polls/pets/vote`, { method: 'PUT', headers, body, signal })
+      return { status: answer.status, ...((await answer.json()) as { order: number; type?: string; ballot?: object }) }
+    },
+    ballot: async () => {
+      const answer = await fetch(`${url}/api/polls/pets/vote`, { headers })
+      return ((await answer.json()) as { ballot: { option: string; order: number } }).ballot
+    },
+    view: async () => (await (await fetch(`${url}/api/polls/pets`, { headers })).json()) as { ballot: object },
+  }
+}
+
+describe('the order of votes in the API', () => {
+  test('is the one that the client gives, and is told with every answer', async (t) => {
+    const cluster = await startCluster()
+    t.after(() => cluster[Symbol.asyncDispose]())
+    const [gateway = '', backend = ''] = [cluster.gateways[0]?.url, cluster.backends[0]?.url]
+    await cluster.admin('POST', '/api/polls', POLL)
+    const { vote, ballot, view } = await createCountingVoter(gateway)
+    assert.equal(await ballot(), null)
+    assert.deepEqual(await vote(gateway, { option: 'cats', order: 5 }), { status: 200, poll: 'pets', option: 'cats', order: 5 })
+    assert.deepEqual(await ballot(), { option: 'cats', order: 5 })
+    assert.deepEqual((await view()).ballot, { option: 'cats', order: 5 })
+    const { status, type, order, ballot: standing } = await vote(gateway, { option: 'dogs', order: 5 })
+    assert.deepEqual([status, type, order, standing], [409, '/problems/superseded', 5, { option: 'cats', order: 5 }])
+
+    // without an order the vote is the voter's latest, whichever order stands
+    assert.ok((await vote(gateway, { option: 'dogs' })).order > 1e15)
+    const highest = 2 ** 52
+    assert.equal((await vote(gateway, { option: 'cats', order: highest })).status, 200)
+    assert.equal((await vote(gateway, { option: 'dogs' })).order, highest + 1)
+    assert.equal((await vote(backend, { option: 'fish' })).order, highest + 2)
+    assert.deepEqual(await ballot(), { option: 'fish', order: highest + 2 })
+    const { vote: voteOfAnother } = await createCountingVoter(gateway)
+    assert.ok(
+      (await voteOfAnother(gateway, { option: 'fish' })).order < highest,
+      'the orders of one voter are of no matter to others',
+    )
+
+    const stranger = await fetch(`${gateway}/api/polls/pets/vote`)
+    assert.match(stranger.headers.get('set-cookie') ?? '', /^voter=/)
+    assert.deepEqual(await stranger.json(), { poll: 'pets', ballot: null })
+    assert.equal((await fetch(`${gateway}/api/polls/nowhere/vote`)).status, 404)
+  })
+
+  for (const by of ['gateway', 'backend'] as const) {
+    test(`is not raised by a ${by} for a vote whose sender has gone`, async (t) => {
+      const cluster = await startCluster()
+      t.after(() => cluster[Symbol.asyncDispose]())
+      const [gateway, backend] = [cluster.gateways[0], cluster.backends[0]]
+      assert.ok(gateway !== undefined && backend !== undefined)
+      await cluster.admin('POST', '/api/polls', POLL)
+      const { vote, ballot } = await createCountingVoter(gateway.url)
+      assert.equal((await vote(gateway.url, { option: 'fish', order: 1 })).status, 200)
+      const database = await connectPostgres({ url: cluster.databaseUrl, log, migrations: false })
+      t.after(() => database.close())
+      const other = await database.openSession({ label: 'another backend' })
+      await other.query({ text: 'BEGIN' })
+      await other.query({ text: "UPDATE livetally.ballots SET option = 'dogs', vote_order = 9000000000000000" })
+
+      const leaving = new AbortController()
+      const given = vote(by === 'gateway' ? gateway.url : backend.url, { option: 'cats' }, leaving.signal)
+      const waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'livetally ballot box' AND wait_event_type = 'Lock'"
+      while ((await database.query({ text: waiting })).length === 0) await wait(10)
+      leaving.abort()
+      await assert.rejects(given)
+      // by the time they answer this they have seen the other connection close
+      for (const { url } of [gateway, backend]) await (await fetch(`${url}/live`)).text()
+      await other.query({ text: 'COMMIT' })
+      await other.close()
+      while ((await votesOf(backend)) < 2) await wait(10)
+      await wait(100)
+      assert.deepEqual(await ballot(), { option: 'dogs', order: 9e15 })
+    })
+  }
+})
+
+describe('a vote that waits in a backend that was stopped', () => {
   for (const ordered of [false, true]) {
     test(`does not replace a later one when it goes on, ${ordered ? 'ordered by the page' : 'ordered by the edge'}`, async (t) => {
       const cluster = await startCluster({ backends: 2 })
       t.after(() => cluster[Symbol.asyncDispose]())
-      const [gateway, stopped, other] = [cluster.gateways[0], ...cluster.backends]
-      assert.ok(gateway !== undefined && stopped !== undefined && other !== undefined)
+      const [stopped, other] = cluster.backends
+      assert.ok(stopped !== undefined && other !== undefined)
+      // each backend behind a gateway of its own, which tries no other one
+      const through = await cluster.startGateway({ BACKEND_URL: stopped.url })
+      const beside = await cluster.startGateway({ BACKEND_URL: other.url })
       await cluster.admin('POST', '/api/polls', POLL)
-      const { cookie } = await createVoter(other.url, 'pets')
-      const headers = { 'content-type': 'application/json', cookie }
-      const vote = async (option: string, order: number) =>
-        await fetch(`${gateway.url}/api/polls/pets/vote`, {
-          method: 'PUT',
-          headers,
-          body: JSON.stringify(ordered ? { option, order } : { option }),
-        })
-      assert.equal((await vote('fish', 1)).status, 200)
-      // the one that took the vote takes the next one too
-      const [first, second] = (await votesOf(stopped)) === 1 ? [stopped, other] : [other, stopped]
-      first.child.send('SIGSTOP')
-      const given = await vote('cats', 2)
-      assert.equal(given.status, 504, await given.text())
-      assert.equal((await vote('dogs', 3)).status, 200)
-      assert.equal(await votesOf(second), 1)
-      first.child.send('SIGCONT')
-      while ((await votesOf(first)) < 2) await wait(20)
-      const answer = await fetch(`${other.url}/api/polls/pets/vote`, { headers })
-      const { ballot } = (await answer.json()) as { ballot: { option: string; order: number } }
+      const voter = await createCountingVoter(other.url)
+      const vote = async (at: Running, option: string, order: number) =>
+        (await voter.vote(at.url, ordered ? { option, order } : { option })).status
+      assert.equal(await vote(through, 'fish', 1), 200)
+      stopped.child.send('SIGSTOP')
+      assert.equal(await vote(through, 'cats', 2), 504)
+      assert.equal(await vote(beside, 'dogs', 3), 200)
+      stopped.child.send('SIGCONT')
+      while ((await votesOf(stopped)) < 2) await wait(20)
+      const ballot = await voter.ballot()
       assert.equal(ballot.option, 'dogs')
       if (ordered) assert.equal(ballot.order, 3)
     })
