@@ -34,6 +34,9 @@ export interface Cluster {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** Enough for a start on an overloaded machine. */
+const START = { timeoutMs: 60_000 }
+
 const QUICK_DRAIN = { DRAIN_NOTICE_MS: '0', DRAIN_SPREAD_MS: '300', DRAIN_DEADLINE_MS: '5000' }
 
 export async function startCluster({ backends = 1, gateways = 1, servers, env = {} }: ClusterOptions = {}): Promise<Cluster> {
@@ -90,9 +93,9 @@ export async function startCluster({ backends = 1, gateways = 1, servers, env = 
 async function startService(entry: string, env: Readonly<Record<string, string>>): Promise<Running> {
   const child = startChild({ entry, env })
   try {
-    const { port } = await child.logged((line) => line.msg === 'listening')
+    const { port } = await child.logged((line) => line.msg === 'listening', START)
     const url = `http://127.0.0.1:${Number(port)}`
-    await child.answers(`${url}/ready`)
+    await child.answers(`${url}/ready`, START)
     return { child, url }
   } catch (error) {
     await child[Symbol.asyncDispose]()
