@@ -146,6 +146,14 @@ describe('Redis', () => {
     await leavesCleanly(scene.cluster, 4_000 * slowness)
   })
 
+  test('hangs when the services are told to leave: they do not wait for it', async (t) => {
+    const scene = await startScene(t)
+    await scene.redis.pause()
+    await scene.cluster.backends[0]?.child.logged(({ msg }) => msg === 'tallies cannot be published')
+    await leavesCleanly(scene.cluster, 4_000 * slowness)
+    await scene.redis.resume()
+  })
+
   test('comes back older: a closed poll is shown as closed to newcomers within five seconds', async (t) => {
     const scene = await startScene(t)
     const [gateway] = scene.cluster.gateways
@@ -156,14 +164,17 @@ describe('Redis', () => {
     const before = await admin.hgetall(key)
     await scene.cluster.admin('PATCH', `/api/polls/${slug}`, { state: 'closed' })
     await Promise.all(scene.screens.map((screen) => screen.until((frame) => frame.type === 'poll' && frame.state === 'closed')))
-    // as a replica does that is promoted a moment behind: the same keys, with older values
-    await admin.hset(key, before)
-    const startedAt = performance.now()
-    while ((await admin.hget(key, 'version')) === before['version']) {
-      assert.ok(performance.now() - startedAt < 5_000 * slowness, 'it is still older')
-      await delay(20)
+    // three times, since a backend that has not offered its last read yet would correct the first one by chance
+    for (let time = 0; time < 3; time += 1) {
+      // as a replica does that is promoted a moment behind: the same keys, with older values
+      await admin.hset(key, before)
+      const startedAt = performance.now()
+      while ((await admin.hget(key, 'version')) === before['version']) {
+        assert.ok(performance.now() - startedAt < 5_000 * slowness, 'it is still older')
+        await delay(20)
+      }
+      t.diagnostic(`corrected after ${Math.round(performance.now() - startedAt)} ms`)
     }
-    t.diagnostic(`corrected after ${Math.round(performance.now() - startedAt)} ms`)
   })
 })
 
