@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Page, Request } from 'playwright-core'
 import { launchChromium, openPage } from './chromium.ts'
 import { ADMIN_TOKEN, startInstance, type Instance } from './instance.ts'
 
@@ -21,6 +21,11 @@ const receipt = (page: Page, text: string | RegExp) => page.locator('#receipt', 
 const badge = (page: Page, text: string | RegExp) => page.locator('live-tally .badge', { hasText: text }).waitFor()
 const row = (page: Page, label: string, numbers: RegExp) =>
   page.locator('live-tally li', { hasText: label }).filter({ hasText: numbers }).waitFor()
+
+async function cookiesOf(page: Page): Promise<string> {
+  const cookies = await page.context().cookies(page.url())
+  return cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+}
 
 async function open(t: Parameters<typeof openPage>[0], poll: string, options?: Parameters<typeof openPage>[2]): Promise<Page> {
   const page = await openPage(t, browser, options)
@@ -81,6 +86,36 @@ test('after a reset the page takes back that the vote counts, and the next vote 
   await row(page, 'Dogs', /100%\s+1 vote/)
 })
 
+test('a new epoch in which the ballot still stands, as after a failover: the page asks, and says again that it counts', async (t) => {
+  await instance.create({ poll: 'failover', question: 'Failover?', options: OPTIONS })
+  const page = await openPage(t, browser)
+  let epochsLater = 0
+  let announce = () => {}
+  const later = <Tally extends { epoch: number }>(tally: Tally) => ({ ...tally, epoch: tally.epoch + epochsLater })
+  await page.routeWebSocket('**/ws*', (socket) => {
+    const server = socket.connectToServer()
+    server.onMessage((message) => {
+      const frame = JSON.parse(String(message)) as { type: string; epoch: number }
+      if (frame.type === 'tally') announce = () => socket.send(JSON.stringify(later(frame)))
+      socket.send(message)
+    })
+  })
+  await page.route('**/api/polls/failover', async (route) => {
+    const response = await route.fetch()
+    const view = (await response.json()) as { tally: { epoch: number } }
+    await route.fulfill({ response, json: { ...view, tally: later(view.tally) } })
+  })
+  await page.goto(`${instance.url}/p/failover`)
+  await badge(page, 'live')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'Your vote for Cats is counted.')
+  await row(page, 'Cats', /100%\s+1 vote/)
+  epochsLater = 1
+  announce()
+  await receipt(page, 'Counting has begun anew. Looking whether your vote is in it…')
+  await receipt(page, 'Your vote for Cats is counted.')
+})
+
 test('a vote whose option was withdrawn is said not to count, by its label, until another is chosen', async (t) => {
   const kept = [...OPTIONS, { id: 'owls', label: 'Owls' }]
   const withdrawn = { id: 'b7', label: 'Birds' }
@@ -126,6 +161,7 @@ test('a tap on a poll that was deleted unseen is answered with that', async (t) 
   const page = await openPage(t, browser, { expected: /404/ })
   await page.routeWebSocket('**/ws*', () => {})
   await page.goto(`${instance.url}/p/unseen`)
+  await page.getByRole('button', { name: 'Cats' }).waitFor()
   await instance.remove('unseen')
   await page.getByRole('button', { name: 'Cats' }).click()
   await receipt(page, /^This poll was removed\.$/)
@@ -160,6 +196,28 @@ test('every vote of a browser has a higher order than the one before, also over 
     orders.filter((each, index) => orders.indexOf(each) === index),
     ['cats 1', 'dogs 2', 'cats 3'],
   )
+})
+
+test('a vote that was given up and arrives late does not replace the one that is called counted', async (t) => {
+  await instance.create({ poll: 'late', question: 'Late?', options: OPTIONS })
+  const page = await open(t, 'late', { expected: UNREACHABLE })
+  const { promise: held, resolve: hold } = Promise.withResolvers<Request>()
+  await page.route('**/vote', async (route) => {
+    hold(route.request())
+    await route.abort()
+  })
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, 'is kept and sent again')
+  const late = await held
+  const headers = { ...(await late.allHeaders()), cookie: await cookiesOf(page) }
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await page.unroute('**/vote')
+  await receipt(page, 'Your vote for Dogs is counted.')
+  const answer = await fetch(late.url(), { method: 'PUT', headers, body: late.postData() })
+  assert.equal(answer.status, 409, await answer.text())
+  await page.reload()
+  await receipt(page, 'Your vote for Dogs is counted.')
+  await row(page, 'Dogs', /100%\s+1 vote/)
 })
 
 test('the holders of two tickets share a browser, and each vote is counted', async (t) => {
