@@ -30,8 +30,11 @@ function snapshot(poll: string, { version, state = 'open', revision = 1 }: Place
   }
 }
 
-/** A gateway's hub and handshakes; it knows the polls that its hub has a snapshot of, and cannot say of those in `unavailable`. */
-function createEdge({ unavailable = [] as readonly string[] } = {}) {
+/**
+ * A gateway's hub and handshakes. It knows the polls that its hub has a snapshot of, cannot say of those in `unavailable`, and takes
+ * until `looking` resolves to say that there is not the poll `ghosts`.
+ */
+function createEdge({ unavailable = [] as readonly string[], looking = Promise.resolve() } = {}) {
   const source = { ageMs: 0 }
   const sourceAgeMs = () => source.ageMs
   const hub: Hub = createHub({ clock: systemClock, sourceAt: () => 1_700_000_000_000, sourceAgeMs, slowMs: 10_000 })
@@ -39,6 +42,7 @@ function createEdge({ unavailable = [] as readonly string[] } = {}) {
     isFollowing: (slug) => hub.snapshot(slug) !== undefined,
     async follow(slug): Promise<FollowOutcome> {
       if (unavailable.includes(slug)) return 'unavailable'
+      if (slug === 'ghosts') await looking
       return hub.snapshot(slug) === undefined ? 'unknown' : 'following'
     },
     sourceAt: undefined,
@@ -58,12 +62,13 @@ type Edge = ReturnType<typeof createEdge>
 
 /** Listens for handshakes and gives them to the edge that is behind it at the time. */
 async function serve(t: TestContext, edge: Edge) {
-  const front = { edge, url: '', port: 0 }
+  const front = { edge, url: '', port: 0, handshakes: 0 }
   const server = createServer()
   const streams: Socket[] = []
   server.on('upgrade', (request: IncomingMessage, stream: Socket, head: Buffer) => {
     streams.push(stream)
     front.edge.upgrade.handle(request, stream, head)
+    front.handshakes += 1
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -143,6 +148,28 @@ describe('a handshake', () => {
     edge.hub.apply(snapshot('poll-7', { version: 2 }))
     const more = await until(2 * 14 + 4)
     assert.deepEqual(more.at(-1), snapshot('poll-7', { version: 2 }).tally)
+    socket.close()
+  })
+
+  test('for a poll that is removed while another is looked up: it is gone', async (t) => {
+    const looking = Promise.withResolvers<void>()
+    const edge = createEdge({ looking: looking.promise })
+    for (const poll of ['tea', 'mate']) edge.hub.apply(snapshot(poll, { version: 1 }))
+    const front = await serve(t, edge)
+    const { until, socket } = open(front.url, ['tea', 'mate', 'ghosts'], SUBPROTOCOLS)
+    while (front.handshakes === 0) await turn()
+    edge.hub.end('tea')
+    looking.resolve()
+    const frames = await until(4)
+    assert.deepEqual(
+      frames.map((frame) => [frame.type, 'poll' in frame && frame.poll]),
+      [
+        ['poll', 'mate'],
+        ['tally', 'mate'],
+        ['gone', 'tea'],
+        ['gone', 'ghosts'],
+      ],
+    )
     socket.close()
   })
 

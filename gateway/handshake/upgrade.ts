@@ -115,7 +115,9 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   /** Sorts out the polls that there are. A refusal when the socket gets none, or when it is not known at present which there are. */
   const lookUp = async (request: IncomingMessage, { slugs, refused }: Asked): Promise<Asked | Refusal> => {
     const outcomes = await Promise.all(slugs.map((slug) => feed.follow(slug)))
-    const unknown = slugs.filter((_, index) => outcomes[index] === 'unknown')
+    // one that was found may have been removed while the others were looked up
+    const isThere = (slug: string, index: number) => outcomes[index] === 'unavailable' || feed.isFollowing(slug)
+    const unknown = slugs.filter((slug, index) => !isThere(slug, index))
     const found = {
       slugs: unknown.length === 0 ? slugs : slugs.filter((slug) => !unknown.includes(slug)),
       refused: [...refused, ...unknown.map(unknownPoll)],
@@ -143,10 +145,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     socket.on('close', onClose)
     const connection = new Connection({ socket, stream, slugs, address, host })
     hub.add(connection)
-    for (const { slug, refusal } of refused) {
-      const gone: GoneFrame = { type: 'gone', poll: slug, code: refusal.closeCode, reason: refusal.detail }
-      connection.writeSoon(textFrame(JSON.stringify(gone)))
-    }
+    if (refused.length > 0) connection.writeSoon(Buffer.concat(refused.map(goneFrame)))
     // the stream was paused during the look-up
     stream.resume()
   }
@@ -208,6 +207,11 @@ function offeredBy(request: IncomingMessage): ReadonlySet<string> {
 function refusalOf(request: IncomingMessage, { slugs, refused }: Asked): Refusal | undefined {
   if (refused.length === 0) return undefined
   return slugs.length > 0 && offeredBy(request).has(SUBPROTOCOL_GONE) ? undefined : refused[0]?.refusal
+}
+
+function goneFrame({ slug, refusal }: RefusedPoll): Buffer {
+  const gone: GoneFrame = { type: 'gone', poll: slug, code: refusal.closeCode, reason: refusal.detail }
+  return textFrame(JSON.stringify(gone))
 }
 
 /** The most request targets that are remembered: a crowd asks for a few of them over and over. */
