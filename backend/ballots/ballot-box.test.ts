@@ -200,6 +200,22 @@ onEachDatabase('the ballot box', (use, kind) => {
     assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
   })
 
+  test('replaces a ballot of a program that gives no order, and keeps the order where such a program changes the option', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const voter = randomUUID()
+    await withBox(under, async (box) => {
+      const insert = sql("INSERT INTO livetally.ballots (poll_id, voter_id, option) VALUES ($1, $2, 'cats')")
+      await under.database.query(insert, [id, voter])
+      assert.deepEqual(await box.ballotOf(poll, voter), { option: 'cats', order: 0 })
+      assert.deepEqual(await box.cast({ slug: poll, voter, option: 'dogs', order: 1 }), { kind: 'accepted' })
+      await under.database.query(sql("UPDATE livetally.ballots SET option = 'cats' WHERE poll_id = $1"), [id])
+      assert.deepEqual(await box.ballotOf(poll, voter), { option: 'cats', order: 1 })
+      assert.deepEqual(await box.cast({ slug: poll, voter, option: 'dogs', order: 2 }), { kind: 'accepted' })
+    })
+    assert.deepEqual(await tallyOf(under.database, id), { dogs: 1 })
+  })
+
   test('takes many votes of one voter in one batch, whatever their orders', async () => {
     const under = use()
     const { slug: poll } = await under.createPoll()

@@ -109,7 +109,7 @@ WITH poll AS MATERIALIZED (
       WHEN p.state = 'scheduled' AND (p.opens_at IS NULL OR p.opens_at > clock_timestamp()) THEN 'not-open' END AS refusal
   FROM livetally.polls p WHERE p.slug = ANY ($1::text[]) ORDER BY p.id FOR SHARE
 ), vote AS MATERIALIZED (
-  SELECT v.seq, v.voter, v.option, v.vote_order, poll.id AS poll_id, poll.change_allowed,
+  SELECT v.seq, v.ref, v.voter, v.option, v.vote_order, poll.id AS poll_id, poll.change_allowed,
     CASE WHEN poll.id IS NULL THEN 'unknown-poll'
       WHEN poll.refusal IS NOT NULL THEN poll.refusal
       WHEN v.option <> ALL (poll.option_ids) THEN 'unknown-option'
@@ -118,7 +118,7 @@ WITH poll AS MATERIALIZED (
   FROM unnest($2::integer[], $3::uuid[], $4::text[], $5::bigint[]) WITH ORDINALITY AS v(ref, voter, option, vote_order, seq)
   LEFT JOIN poll ON poll.ref = v.ref
 ), chosen AS MATERIALIZED (
-  SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.voter, v.option, v.vote_order FROM vote v WHERE v.refusal IS NULL
+  SELECT DISTINCT ON (v.poll_id, v.voter) v.poll_id, v.ref, v.voter, v.option, v.vote_order, v.change_allowed FROM vote v WHERE v.refusal IS NULL
   ORDER BY v.poll_id, v.voter, CASE WHEN v.change_allowed THEN -v.vote_order END, v.seq
 ), kept AS (
   INSERT INTO livetally.ballots AS b (poll_id, voter_id, option, vote_order)
@@ -135,7 +135,6 @@ WITH poll AS MATERIALIZED (
 SELECT 'refused' AS kind, v.seq::integer AS ref, NULL::text AS voter, v.refusal AS detail, NULL::bigint AS vote_order
   FROM vote v WHERE v.refusal IS NOT NULL
 UNION ALL SELECT 'final', poll.ref, NULL, NULL, NULL FROM poll WHERE NOT poll.change_allowed
-UNION ALL SELECT 'stands', poll.ref, kept.voter_id::text, kept.option, kept.vote_order
-  FROM kept JOIN chosen c ON c.poll_id = kept.poll_id AND c.voter = kept.voter_id JOIN poll ON poll.id = kept.poll_id
-  WHERE NOT poll.change_allowed OR kept.option <> c.option`,
+UNION ALL SELECT 'stands', c.ref, kept.voter_id::text, kept.option, kept.vote_order
+  FROM kept JOIN chosen c ON c.poll_id = kept.poll_id AND c.voter = kept.voter_id WHERE NOT c.change_allowed OR kept.option <> c.option`,
 }
