@@ -15,7 +15,7 @@ interface Pattern {
 
 /** Who may import each package: these files, and nobody else. */
 const ALLOWED_IMPORTERS = {
-  ioredis: ['shared/bus/redis-bus.ts', 'shared/bus/redis-options.ts', 'backend/ingest/vote-list.ts'],
+  ioredis: ['shared/bus/redis-connection.ts'],
   ws: ['gateway/handshake/upgrade.ts', 'gateway/fanout/connection.ts'],
   'p-retry': ['shared/lifecycle/retry.ts', 'gateway/api/backend-client.ts'],
   undici: ['gateway/api/backend-client.ts'],

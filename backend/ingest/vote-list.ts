@@ -1,8 +1,8 @@
 /** Reads a list in Redis that another program pushes votes to. Each entry is taken at least once. */
 import { randomUUID } from 'node:crypto'
-import { Redis } from 'ioredis'
-import { REDIS_OPTIONS } from '../../shared/bus/redis-options.ts'
+import { RedisConnection } from '../../shared/bus/redis-connection.ts'
 import { wait } from '../../shared/lifecycle/clock.ts'
+import { within } from '../../shared/lifecycle/within.ts'
 
 /** An entry of the list and its place in it. */
 export interface TakenEntry {
@@ -36,6 +36,8 @@ export interface VoteListOptions {
 /** How long to wait when the list is empty. No command blocks, so that each one is answered or fails within its time. */
 const IDLE_MS = 50
 const ALIVE_MS = 10_000
+/** How long closing waits for Redis, in ms. */
+const LEAVE_MS = 1_000
 const REJECTED_MAX = 1_000
 
 /** How an entry that was taken begins: with its order and a blank, which no entry of the other program does. */
@@ -94,7 +96,7 @@ end
 for i = done + 3, #ARGV do redis.call('LPUSH', KEYS[2], ARGV[i]) end
 if #ARGV > done + 2 then redis.call('LTRIM', KEYS[2], 0, ARGV[1] - 1) end`
 
-type TakingRedis = Redis & {
+type TakingRedis = RedisConnection & {
   recover(consumers: string, list: string, recovered: string): Promise<void>
   takeVotes(
     list: string,
@@ -122,13 +124,10 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
   const [consumers, recovered, last, rejects] = ['consumers', 'recovered', 'last', 'rejected'].map(
     (name) => `${prefix}:${name}`,
   ) as [string, string, string, string]
-  const redis = new Redis(options.url, {
-    ...REDIS_OPTIONS,
-    scripts: {
-      recover: { lua: RECOVER, numberOfKeys: 3 },
-      takeVotes: { lua: TAKE, numberOfKeys: 5 },
-      votesDone: { lua: DONE, numberOfKeys: 2 },
-    },
+  const redis = new RedisConnection(options.url, {
+    recover: { lua: RECOVER, numberOfKeys: 3 },
+    takeVotes: { lua: TAKE, numberOfKeys: 5 },
+    votesDone: { lua: DONE, numberOfKeys: 2 },
   }) as TakingRedis
   // without a listener an error would end the process; the next command rejects with it
   redis.on('error', () => {})
@@ -154,14 +153,13 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
       await redis.votesDone(own, rejects, REJECTED_MAX, orders.length, ...orders, ...texts)
     },
     close: async () => {
-      try {
-        if (redis.status === 'ready') {
-          await redis.del(`${own}:alive`)
-          await redis.recover(consumers, list, recovered)
-        }
-      } finally {
-        redis.disconnect()
+      const leave = async () => {
+        await redis.del(`${own}:alive`)
+        await redis.recover(consumers, list, recovered)
       }
+      // what is not left to the others now is theirs once the `alive` key has expired
+      if (redis.status === 'ready') await within(LEAVE_MS, 'Redis did not answer', leave()).catch(() => {})
+      redis.disconnect()
     },
   }
 }

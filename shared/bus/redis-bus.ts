@@ -5,12 +5,11 @@
  * tally supersedes one that could not be admitted, and receivers would drop the old ones. Every command ends within `ANSWER_MS`, with
  * an answer or an error.
  */
-import type { Redis } from 'ioredis'
 import type { Log } from '../telemetry/log.ts'
 import { within } from '../lifecycle/within.ts'
 import { Snapshot } from '../protocol/frames.ts'
 import type { Versioned } from '../protocol/order.ts'
-import { BoundedRedis, REDIS_OPTIONS } from './redis-options.ts'
+import { RedisConnection } from './redis-connection.ts'
 import { PRESENCE_MS, type BusHealth, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
@@ -24,7 +23,7 @@ export interface RedisBusOptions {
   readonly onGarbage?: () => void
 }
 
-/** How often the bus pings on both connections, in ms: more often than a silent connection is closed (`REDIS_OPTIONS`). */
+/** How often the bus pings on both connections, in ms: more often than a silent connection is closed (`RedisConnection`). */
 const PING_INTERVAL_MS = 2_000
 /** How long closing waits for Redis to take leave, in ms. */
 const CLOSE_MS = 500
@@ -55,7 +54,7 @@ local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
 return 0`
 
-type AdmittingRedis = Redis & {
+type AdmittingRedis = RedisConnection & {
   forget(key: string, epoch: number): Promise<number>
   admit(key: string, channel: string, epoch: number, version: number, snapshot: string, keptMs: number): Promise<number>
 }
@@ -69,11 +68,11 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const presencesKey = `${namespace}:gateways`
   const presenceKey = (id: string) => `${namespace}:gateway:${id}`
 
-  const commands = new BoundedRedis(options.url, {
-    ...REDIS_OPTIONS,
-    scripts: { admit: { lua: ADMIT, numberOfKeys: 2 }, forget: { lua: FORGET, numberOfKeys: 1 } },
+  const commands = new RedisConnection(options.url, {
+    admit: { lua: ADMIT, numberOfKeys: 2 },
+    forget: { lua: FORGET, numberOfKeys: 1 },
   }) as AdmittingRedis
-  const subscriber = new BoundedRedis(options.url, REDIS_OPTIONS)
+  const subscriber = new RedisConnection(options.url)
   const listeners = new Map<string, Set<SnapshotListener>>()
   let health: BusHealth = { ok: false, at: 0, error: 'not connected yet' }
 

@@ -1,5 +1,5 @@
-/** The connections to Redis, those of the bus and others: their options and their bounds. */
-import { Redis } from 'ioredis'
+/** A connection to Redis, of the bus or of others: how it is made, and its bounds. */
+import { Redis, type RedisOptions } from 'ioredis'
 
 /** A connection on which nothing arrives for so long, in ms, is closed and opened again. */
 const SOCKET_TIMEOUT_MS = 3_000
@@ -7,7 +7,7 @@ const SOCKET_TIMEOUT_MS = 3_000
 const MAX_RECONNECT_MS = 500
 
 /** Every command has an answer or an error within this time, in ms. */
-export const ANSWER_MS = 2_000
+const ANSWER_MS = 2_000
 
 /**
  * ioredis queues no command while a connection is down and sends none twice: each caller decides what a failure means.
@@ -16,7 +16,7 @@ export const ANSWER_MS = 2_000
  *   without a word if the first reconnect succeeds: its promise would never settle.
  * - `autoResubscribe` is off since ioredis does it with a promise that nobody hears, so that a failure would end the process.
  */
-export const REDIS_OPTIONS = {
+const OPTIONS = {
   lazyConnect: true,
   connectTimeout: 2_000,
   socketTimeout: SOCKET_TIMEOUT_MS,
@@ -33,7 +33,12 @@ export const REDIS_OPTIONS = {
  * that did not come in time, since Redis answers in order: if only that answer was lost, each later one would be taken for the
  * answer to the command before it.
  */
-export class BoundedRedis extends Redis {
+export class RedisConnection extends Redis {
+  /** `connect` opens it. `scripts`: the Lua scripts that become its commands. */
+  constructor(url: string, scripts: NonNullable<RedisOptions['scripts']> = {}) {
+    super(url, { ...OPTIONS, scripts })
+  }
+
   override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>) {
     const { stream: connection } = this
     // the caller hears the error too, from the same promise
