@@ -100,7 +100,7 @@ export function createFaults({ world, truth, journal, sparesFirst, signal }: Fau
       case 'postgres cuts connections':
         return await truth.cutOthers()
       case 'backend stalls': {
-        const child = world.backend(chosen(fault.replica)).running?.child
+        const child = world.backend(fault.replica).running?.child
         child?.send('SIGSTOP')
         return await undoing(
           () => child?.send('SIGCONT'),

@@ -80,6 +80,7 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
     rate,
     polls: POLLS,
     options: OPTIONS,
+    slowness,
     ledger: votes,
     journal,
   })

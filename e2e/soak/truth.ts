@@ -38,7 +38,7 @@ const KEPT_MS = 120_000
 /** The database's clock and this process's are one, read at different moments of a statement. */
 const CLOCK_SLACK_MS = 5
 
-/** Also notes every reset and removal in a table of its own, since no answer says exactly when they happened. */
+/** Also notes in a table of its own whenever ballots are removed, since no answer of the API says exactly when that happened. */
 export async function observeDatabase(url: string, journal: Journal, tallies: TallyLedger): Promise<Truth> {
   const settings = { application_name: NAME, connectionTimeoutMillis: 2_000, query_timeout: 5_000, statement_timeout: 5_000 }
   const pool = new Pool({ connectionString: url, max: 3, ...settings })
@@ -142,13 +142,18 @@ async function readWipes(pool: Pool): Promise<Map<string, Wipe[]>> {
 const WATCH_WIPES = `
 CREATE SCHEMA soak;
 CREATE TABLE soak.wipes (slug text, started timestamptz);
-CREATE FUNCTION soak.note_wipe() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE FUNCTION soak.note_reset() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO soak.wipes SELECT p.slug, clock_timestamp() FROM livetally.polls p
+  WHERE p.id IN (SELECT poll_id FROM removed);
+  RETURN NULL;
+END $$;
+CREATE FUNCTION soak.note_removal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO soak.wipes VALUES (old.slug, clock_timestamp());
   RETURN NULL;
 END $$;
-CREATE TRIGGER note_reset AFTER UPDATE ON livetally.polls FOR EACH ROW
-  WHEN (old.epoch <> new.epoch) EXECUTE FUNCTION soak.note_wipe();
-CREATE TRIGGER note_removal AFTER DELETE ON livetally.polls FOR EACH ROW EXECUTE FUNCTION soak.note_wipe();`
+CREATE TRIGGER note_reset AFTER DELETE ON livetally.ballots REFERENCING OLD TABLE AS removed
+  FOR EACH STATEMENT EXECUTE FUNCTION soak.note_reset();
+CREATE TRIGGER note_removal AFTER DELETE ON livetally.polls FOR EACH ROW EXECUTE FUNCTION soak.note_removal();`
 
 const POLLS = `
 WITH counted AS (

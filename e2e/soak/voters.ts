@@ -15,6 +15,8 @@ export interface VotersOptions {
   readonly rate: number
   readonly polls: readonly string[]
   readonly options: readonly string[]
+  /** From `calibrate`. */
+  readonly slowness: number
   readonly ledger: VoteLedger
   readonly journal: Journal
 }
@@ -35,7 +37,7 @@ export interface Voters {
   stop(): Promise<void>
 }
 
-/** Most voters wait longer than any server does; one of five gives up early, and votes again. */
+/** Most voters wait longer than any server does; one of five gives up early, and votes again. On a slow machine that is later. */
 const PATIENCE_MS = 15_000
 const LITTLE_PATIENCE_MS = 1_500
 
@@ -59,6 +61,7 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
   const under = new Set<Promise<void>>()
   let isOver = false
 
+  /** Resolves to whether there was an answer. */
   const cast = async (voter: Voter, poll: string, option: string, patienceMs: number) => {
     voter.isWaiting = true
     voter.order += 1
@@ -74,6 +77,14 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
     if (problem.includes('superseded'))
       journal.violate('a later vote was refused as an older one', `${voter.id} in ${poll}: ${problem}`)
     voter.isWaiting = false
+    return status !== 0
+  }
+
+  /** Who gets no answer votes anew, and for something else. */
+  const castUntilAnswered = async (voter: Voter, poll: string, first: string, patienceMs: number) => {
+    for (let option = first, isAnswered = false; !isAnswered && !isOver; option = random.pick(options.options)) {
+      isAnswered = await cast(voter, poll, option, patienceMs)
+    }
   }
 
   const run = async () => {
@@ -81,9 +92,9 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
       await delay(random.next() * (2_000 / rate))
       const voter = random.pick(voters)
       const [poll, option] = [random.pick(polls), random.pick(options.options)]
-      const patienceMs = random.next() < 0.2 ? LITTLE_PATIENCE_MS : PATIENCE_MS
+      const patienceMs = random.next() < 0.2 ? LITTLE_PATIENCE_MS * options.slowness : PATIENCE_MS
       if (voter.isWaiting) continue
-      const voting = cast(voter, poll, option, patienceMs)
+      const voting = castUntilAnswered(voter, poll, option, patienceMs)
       under.add(voting)
       void voting.finally(() => under.delete(voting))
     }

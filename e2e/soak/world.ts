@@ -140,21 +140,34 @@ function createProcesses({ cluster, balancer, journal, slowness, signal: interru
   const lives: Life[] = []
   const guards = new Map<Child, ReturnType<typeof createGuard>>()
   const expected = new Set<Child>()
-  const backendUrls = [...ports.values()].map((port) => `http://127.0.0.1:${port}`).join(',')
+  const backendUrls = [...ports.values()].map((port) => `http://127.0.0.1:${port}`)
 
+  // a gateway stays with a backend until it fails: the second gateway begins with the other one, so that both have work
   const envOf = (slot: Slot): Record<string, string> => {
     const databaseUrl = new URL(postgresUrl)
     databaseUrl.port = String(slot.postgres.port)
     const redisUrl = `redis://127.0.0.1:${slot.redis.port}`
     return slot.kind === 'backend'
       ? { PORT: String(ports.get(slot)), DATABASE_URL: databaseUrl.href, REDIS_URL: redisUrl }
-      : { BACKEND_URL: backendUrls, REDIS_URL: redisUrl }
+      : { BACKEND_URL: (slot.name === 'gateway-0' ? backendUrls : backendUrls.toReversed()).join(','), REDIS_URL: redisUrl }
+  }
+
+  /** On a machine that is very busy a start may be given up; the second one must work. */
+  const launch = async (slot: Slot): Promise<Running> => {
+    const env = envOf(slot)
+    const once = () => (slot.kind === 'backend' ? cluster.startBackend(env) : cluster.startGateway(env))
+    try {
+      return await once()
+    } catch (error) {
+      journal.say(`${slot.name} is started again: ${String(error).split('\n')[0]}`)
+      journal.write({ started: slot.name, failed: String(error) })
+      return await once()
+    }
   }
 
   const begin = async (slot: Slot): Promise<Running> => {
     const startedAt = Date.now()
-    const env = envOf(slot)
-    const running = await (slot.kind === 'backend' ? cluster.startBackend(env) : cluster.startGateway(env))
+    const running = await launch(slot)
     const { child } = running
     const life: Life = { name: `${slot.name} (${child.pid})`, child, startedAt }
     lives.push(life)
