@@ -9,6 +9,7 @@ import { type BundledAnswer, BundledAnswers, VOTE_BUNDLE_PATH } from '../../shar
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Api, ApiRequest } from './api.ts'
 import { createBackendRing } from './backend-ring.ts'
+import { createLine } from './line.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
 
 export interface BackendClientOptions {
@@ -21,10 +22,12 @@ export interface BackendClientOptions {
   readonly patienceMs?: number
 }
 
-/** The most connections to one backend that carry votes and other changes; further ones wait until one is free. */
+/** The most connections to one backend; further requests wait until one is free. */
 const MAX_CONNECTIONS = 1_024
-/** The most that carry requests to read. A crowd that reads waits for them here, where no vote waits behind it (docs/adr/0021). */
-const MAX_READ_CONNECTIONS = 16
+/** The most requests to read that are at the backends at a time; further ones stand in line here (docs/adr/0021). */
+const MAX_READS = 64
+/** How long they stand in line, in ms: long enough for the largest crowd that one gateway can hold. */
+const LINE_MS = 15_000
 /** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
@@ -48,20 +51,14 @@ const NOT_DONE = new Set(['/problems/overloaded', '/problems/draining'])
 const AVOID_HUNG_MS = 10_000
 const AVOID_FAILED_MS = 1_000
 
-/** A backend with the connections for votes and other changes, and those for reads. */
-interface Backend {
-  readonly writing: Pool
-  readonly reading: Pool
-}
-
 /** What has happened to a request, or to the votes of one bundle. */
 interface Course {
   /** When all tries have to be over, by `performance.now()`. */
   readonly until: number
-  readonly failed: Set<Backend>
+  readonly failed: Set<Pool>
   /** How many tries have ended without an answer in time, or with a refusal. */
   fruitless: number
-  latest?: Backend
+  latest?: Pool
 }
 
 /** No backend's answer came within the time of the try. */
@@ -83,6 +80,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
   const settings = {
     // backends speak HTTP/1.1, over TLS too
     allowH2: false,
+    connections: MAX_CONNECTIONS,
     connect: { timeout: CONNECT_MS },
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
@@ -90,16 +88,12 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     headersTimeout: 0,
     bodyTimeout: BODY_MS,
   }
-  const pool = (url: string, connections: number) => new Pool(new URL(url).origin, { ...settings, connections })
-  const backends = backendUrls.map((url): Backend => ({
-    writing: pool(url, MAX_CONNECTIONS),
-    reading: pool(url, MAX_READ_CONNECTIONS),
-  }))
+  const backends = backendUrls.map((url) => new Pool(new URL(url).origin, settings))
   const ring = createBackendRing(backends, () => performance.now())
   const maxFruitless = Math.max(2, backends.length)
   const newCourse = (): Course => ({ until: performance.now() + patienceMs, failed: new Set(), fruitless: 0 })
 
-  const fail = (backend: Backend, course: Course, avoidMs: number) => {
+  const fail = (backend: Pool, course: Course, avoidMs: number) => {
     course.failed.add(backend)
     ring.fail(backend, avoidMs)
   }
@@ -119,9 +113,8 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       abort.abort(new NoAnswer())
     }
     const timer = setTimeout(giveUp, isLast ? leftMs : Math.min(tryMs, leftMs))
-    const through = method === 'GET' || method === 'HEAD' ? backend.reading : backend.writing
     const { signal } = abort
-    const sent = through.request({ path, method, headers, signal, ...(body === undefined ? {} : { body }) })
+    const sent = backend.request({ path, method, headers, signal, ...(body === undefined ? {} : { body }) })
     try {
       return await Promise.race([sent.then(read), overdue.promise])
     } catch (error) {
@@ -189,8 +182,14 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     return votes.map(() => refusal)
   }
 
+  const inLine = createLine({ atOnce: MAX_READS, patienceMs: LINE_MS, now: () => performance.now() })
+
   return {
-    fetch: (request) => exchange(request, responseOf),
+    async fetch(request) {
+      if (request.method !== 'GET' && request.method !== 'HEAD') return await exchange(request, responseOf)
+      const answer = await inLine(() => exchange(request, responseOf))
+      return answer ?? problemResponse(503, 'overloaded', 'Too many read here. Try again in a moment.', { 'retry-after': '1' })
+    },
     async castVotes(votes) {
       const course = newCourse()
       const answers = [...(await castOnce(votes, course))]
