@@ -49,7 +49,8 @@ export const readBallot = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/vote',
   summary: 'The ballot of this browser',
-  description: 'Gives a browser that has none its voter cookie. The next vote needs a higher `order` than the ballot has, or none.',
+  description:
+    'Gives a browser that has none its voter cookie. The next vote needs a higher `order` than the ballot has, or none.',
   request: { params: PollParams, headers: TicketHeader },
   responses: {
     200: json(BallotView, 'The ballot, or null if there is none.'),
@@ -85,7 +86,8 @@ export const readHistory = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/history',
   summary: 'How the poll got where it is',
-  description: 'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
+  description:
+    'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
   request: { params: PollParams, query: HistoryQuery },
   responses: {
     200: json(History, 'The points, as they were a second ago at the earliest.'),

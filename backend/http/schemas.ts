@@ -62,11 +62,16 @@ const ORDER_RANGE = `an order is a whole number from 1 to ${MAX_CLIENT_ORDER}`
 export const VoteBody = z
   .strictObject({
     option: OptionId,
-    order: z.int(ORDER_RANGE).min(1, ORDER_RANGE).max(MAX_CLIENT_ORDER, ORDER_RANGE).optional().openapi({
-      description:
-        "Of one voter's votes in a poll the one with the highest order stands, whichever arrives last. A client that counts its votes " +
-        'gives each the next number above the order of its ballot; a vote without one is ordered by its arrival.',
-    }),
+    order: z
+      .int(ORDER_RANGE)
+      .min(1, ORDER_RANGE)
+      .max(MAX_CLIENT_ORDER, ORDER_RANGE)
+      .optional()
+      .openapi({
+        description:
+          "Of one voter's votes in a poll the one with the highest order stands, whichever arrives last. A client that counts its votes " +
+          'gives each the next number above the order of its ballot; a vote without one is ordered by its arrival.',
+      }),
   })
   .openapi('Vote', { example: { option: 'cats' } })
 
