@@ -20,8 +20,6 @@ test('nobody sees three gateways being replaced behind a balancer', { timeout: 4
     verdict.largestHerd <= 0.15,
     `${(verdict.largestHerd * 100).toFixed(1)} % of a gateway's sockets arrived at one within 250 ms`,
   )
-  // the notice, the spread, and what comes after
-  for (const { slot, tookMs } of verdict.exits) assert.ok(tookMs < NOTICE_MS + SPREAD_MS + 2_000, `${slot} took ${tookMs} ms`)
 })
 
 test('nor while two other processes keep the cores busy', { timeout: 480_000 }, async (t) => {

@@ -28,11 +28,15 @@ export interface RolloutOptions {
 
 const POLL = 'cats-or-dogs'
 const WRITE_EVERY_MS = 20
+/** So many that a voter's vote is answered long before the next one, 10 s later. */
+const VOTERS = 500
 const READ_EVERY_MS = 100
 /** HAProxy asks `/ready` every second: a slot that has just become ready takes part after that. */
 const CHECK_MS = 1_000
 /** As a gateway has it when nobody says otherwise. */
 const DEADLINE_MS = 25_000
+
+type Voter = Awaited<ReturnType<typeof createVoter>>
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
@@ -74,7 +78,9 @@ export async function runRollout(options: RolloutOptions): Promise<RolloutRecord
   onProgress(`connecting ${options.clients} SDK clients and ${options.plain} plain sockets`)
   const crowd = stack.use(await gatherCrowd({ url: haproxy.url, poll: POLL, clients: options.clients, plain: options.plain }))
 
-  const traffic = startTraffic(haproxy.url)
+  const voters: Voter[] = []
+  while (voters.length < VOTERS) voters.push(await createVoter(haproxy.url, POLL))
+  const traffic = startTraffic(haproxy.url, voters)
   stack.defer(async () => void (await traffic.stop()))
   const startedAt = Date.now()
   const replacements: Replacement[] = []
@@ -120,7 +126,7 @@ function startBurner() {
 }
 
 /** Votes every 20 ms and reads every 100 ms through the balancer, and writes down what fails. */
-function startTraffic(url: string) {
+function startTraffic(url: string, voters: readonly Voter[]) {
   const http: HttpRecord = { requests: 0, failures: [] }
   const pending = new Set<Promise<void>>()
   let votesAcknowledged = 0
@@ -139,12 +145,12 @@ function startTraffic(url: string) {
     const asked = ask(what, request).finally(() => pending.delete(asked))
     pending.add(asked)
   }
-  const voter = createVoter(url, POLL)
   let turn = 0
   const writing = setInterval(() => {
-    // one voter who cannot decide: every vote is a new version
-    const option = turn++ % 2 === 0 ? 'cats' : 'dogs'
-    start('vote', async () => await (await voter).vote(url, option))
+    // each voter votes in turn and for the other option: every vote is a new version, and nobody has two under way
+    const voter = voters[turn % voters.length]
+    const option = Math.floor(turn++ / voters.length) % 2 === 0 ? 'cats' : 'dogs'
+    if (voter !== undefined) start('vote', () => voter.vote(url, option))
   }, WRITE_EVERY_MS)
   const reading = setInterval(() => start('read', () => fetch(`${url}/api/polls/${POLL}`)), READ_EVERY_MS)
   return {
