@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVoter, startCluster } from './support/cluster.ts'
+import { freePort } from './support/free-port.ts'
 
 const POLL = {
   poll: 'cats-or-dogs',
@@ -42,4 +43,36 @@ test('votes and reads go to the other backend when one hangs, and each vote coun
   await hung.child.stop()
   const { tally } = (await (await fetch(`${other.url}/api/polls/cats-or-dogs`)).json()) as { tally: { counts: object } }
   assert.deepEqual(tally.counts, { cats: 20, dogs: 0 })
+})
+
+test('no vote is refused while two backends are replaced in turn', async (t) => {
+  const ports = [await freePort(), await freePort()]
+  const cluster = await startCluster({ backends: 0, gateways: 0 })
+  t.after(() => cluster[Symbol.asyncDispose]())
+  for (const port of ports) await cluster.startBackend({ PORT: String(port) })
+  const gateway = await cluster.startGateway()
+  await cluster.admin('POST', '/api/polls', POLL)
+
+  const replaced = new AbortController()
+  const refusals: string[] = []
+  let votes = 0
+  const keepVoting = async () => {
+    const voter = await createVoter(gateway.url, 'cats-or-dogs')
+    for (let turn = 0; !replaced.signal.aborted; turn += 1) {
+      const answer = await voter.vote(gateway.url, turn % 2 === 0 ? 'cats' : 'dogs')
+      const said = await answer.text()
+      if (answer.status !== 200) refusals.push(`${answer.status} ${said}`)
+      votes += 1
+    }
+  }
+  const voting = Array.from({ length: 30 }, keepVoting)
+  for (const [index, port] of [...ports, ...ports].entries()) {
+    const leaving = cluster.backends[index]
+    assert.equal((await leaving?.child.stop())?.code, 0)
+    await cluster.startBackend({ PORT: String(port) })
+  }
+  replaced.abort()
+  await Promise.all(voting)
+  assert.deepEqual(refusals, [])
+  t.diagnostic(`${votes} votes`)
 })
