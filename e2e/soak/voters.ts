@@ -40,6 +40,8 @@ export interface Voters {
 /** Most voters wait longer than any server does; one of five gives up early, and votes again. On a slow machine that is later. */
 const PATIENCE_MS = 15_000
 const LITTLE_PATIENCE_MS = 1_500
+/** Between giving up and voting anew. */
+const REACTION_MS = 300
 
 interface Voter {
   readonly id: string
@@ -63,7 +65,6 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
 
   /** Resolves to whether there was an answer. */
   const cast = async (voter: Voter, poll: string, option: string, patienceMs: number) => {
-    voter.isWaiting = true
     voter.order += 1
     const vote: Vote = { option, ordered: voter.isOrdered, sentAt: Date.now() }
     ledger.sent(poll, voter.id, vote)
@@ -76,15 +77,17 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
     // a voter's votes come one after the other, each with the next order
     if (problem.includes('superseded'))
       journal.violate('a later vote was refused as an older one', `${voter.id} in ${poll}: ${problem}`)
-    voter.isWaiting = false
     return status !== 0
   }
 
   /** Who gets no answer votes anew, and for something else. */
   const castUntilAnswered = async (voter: Voter, poll: string, first: string, patienceMs: number) => {
+    voter.isWaiting = true
     for (let option = first, isAnswered = false; !isAnswered && !isOver; option = random.pick(options.options)) {
       isAnswered = await cast(voter, poll, option, patienceMs)
+      if (!isAnswered) await delay(REACTION_MS)
     }
+    voter.isWaiting = false
   }
 
   const run = async () => {
@@ -127,7 +130,7 @@ async function knowsOrder(url: string, poll: string, option: string): Promise<bo
 async function put(url: string, cookie: string, body: string, patienceMs: number): Promise<{ status: number; problem: string }> {
   try {
     const headers = { 'content-type': 'application/json', cookie }
-    const response = await fetch(url, { method: 'PUT', headers, body, signal: AbortSignal.timeout(patienceMs) })
+    const response = await fetch(url, { method: 'PUT', headers, body, signal: AbortSignal.timeout(Math.round(patienceMs)) })
     const text = await response.text()
     return { status: response.status, problem: response.status === 200 ? '' : text }
   } catch {
