@@ -1,9 +1,16 @@
-/** Writes a poll's totals and its ballots as CSV (RFC 4180), a page at a time, without voter ids. */
+/** Writes a poll's totals and its ballots as CSV (RFC 4180) for spreadsheets, a page at a time, without voter ids. */
 import type { Database, Queryable } from '../database/database.ts'
 import { countedPoll } from './tally-queries.ts'
 import { snapshotOf } from './tally.ts'
 
 const PAGE_ROWS = 5_000
+/** By this mark a spreadsheet knows UTF-8. */
+const BYTE_ORDER_MARK = '\uFEFF'
+/**
+ * Where a spreadsheet would read a formula: at the start of a cell, also of one that begins within ours when the spreadsheet goes by
+ * another separator (OWASP, CSV Injection).
+ */
+const FORMULA_START = /(?<=^|[;\t\r\n])(?=[=+\-@＝＋－＠\t\r\n])/g
 
 /**
  * The file in pieces, or undefined if there is no such poll: one `total` line per option, then one `ballot` line per ballot, all from
@@ -26,7 +33,7 @@ async function* pages(database: Database, slug: string): AsyncGenerator<string, 
     const { poll, counters } = counted
     const { counts = {} } = snapshotOf({ ...poll, visibility: 'live' }, counters).tally
     const totals = poll.options.map(({ id, label }) => csvLine(['total', id, label, String(counts[id] ?? 0), '']))
-    yield [csvLine(['kind', 'option', 'label', 'count', 'cast_at']), ...totals].join('')
+    yield [BYTE_ORDER_MARK, csvLine(['kind', 'option', 'label', 'count', 'cast_at']), ...totals].join('')
     if (poll.source === null) yield* ballotPages(session, poll.id)
   } finally {
     if (ofOneMoment && !session.lost) await session.query({ text: 'ROLLBACK' }).catch(() => {})
@@ -46,8 +53,13 @@ async function* ballotPages(session: Queryable, pollId: number): AsyncGenerator<
   }
 }
 
+/** A line of the file. An apostrophe before what a spreadsheet would take for a formula makes a text of it. */
 export function csvLine(cells: readonly string[]): string {
-  return `${cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\r\n`
+  return `${cells.map((cell) => quoted(cell.replaceAll(FORMULA_START, "'"))).join(',')}\r\n`
+}
+
+function quoted(cell: string): string {
+  return /[",;\t\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell
 }
 
 const PAGE = {
