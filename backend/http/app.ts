@@ -39,7 +39,7 @@ const MAX_BODY_BYTES = 65_536
 /** The votes of one turn of a gateway's event loop, with their cookies. */
 const MAX_BUNDLE_BYTES = 4_194_304
 /** How many requests to read are taken in one turn of the event loop, and how many are answered, so that votes and tallies go on. */
-const READS_PER_TURN = 8
+const READS_PER_TURN = 2
 
 export function createApp(options: AppOptions) {
   const { probes, views, ballotBox, votes, log } = options

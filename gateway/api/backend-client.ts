@@ -25,9 +25,9 @@ export interface BackendClientOptions {
 /** The most connections to one backend; further requests wait until one is free. */
 const MAX_CONNECTIONS = 1_024
 /** The most requests to read that are at the backends at a time; further ones stand in line here (docs/adr/0021). */
-const MAX_READS = 64
+const MAX_READS = 16
 /** How long they stand in line, in ms: long enough for the largest crowd that one gateway can hold. */
-const LINE_MS = 15_000
+const LINE_MS = 30_000
 /** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
@@ -69,6 +69,7 @@ class NoAnswer extends Error {
 /** The answer of a backend that did nothing. */
 class NotDone extends Error {
   readonly answer: Response
+  override readonly name = 'NotDone'
   constructor(answer: Response) {
     super('a backend refused a request')
     this.answer = answer
@@ -120,7 +121,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     } catch (error) {
       const code = codeOf(asError(error))
       if (HUNG.has(code) || error instanceof NotDone) course.fruitless += 1
-      fail(backend, course, HUNG.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' ? AVOID_HUNG_MS : AVOID_FAILED_MS)
+      fail(backend, course, HUNG.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' ? AVOID_HUNG_MS : AVOID_FAILED_MS, code)
       throw asError(error)
     } finally {
       clearTimeout(timer)
@@ -197,7 +198,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
         // a backend that leaves, or has too many votes waiting, answers some votes of a bundle so, and commits the others
         const places = [...answers.keys()].filter((place) => isNotDone(answers[place]))
         if (places.length === 0 || ++course.fruitless >= maxFruitless) return answers
-        if (course.latest !== undefined) fail(course.latest, course, AVOID_FAILED_MS)
+        if (course.latest !== undefined) fail(course.latest, course, AVOID_FAILED_MS, 'NotDone')
         const others = await castOnce(
           votes.filter((_, place) => places.includes(place)),
           course,

@@ -30,7 +30,7 @@ export interface AppOptions {
 }
 
 /** How many requests to read begin in one turn of the event loop, so that votes and tallies go on. */
-const READS_PER_TURN = 8
+const READS_PER_TURN = 2
 
 /** What another site may show in a frame: a poll's results, also as an overlay. */
 const FRAMED_PATH = /^\/p\/[^/]+\/results$/
