@@ -89,14 +89,16 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     headersTimeout: 0,
     bodyTimeout: BODY_MS,
   }
-  const backends = backendUrls.map((url) => new Pool(new URL(url).origin, settings))
+  const hosts = new Map(backendUrls.map((url) => [new Pool(new URL(url).origin, settings), new URL(url).host]))
+  const backends = [...hosts.keys()]
   const ring = createBackendRing(backends, () => performance.now())
   const maxFruitless = Math.max(2, backends.length)
   const newCourse = (): Course => ({ until: performance.now() + patienceMs, failed: new Set(), fruitless: 0 })
 
-  const fail = (backend: Pool, course: Course, avoidMs: number) => {
+  const fail = (backend: Pool, course: Course, avoidMs: number, reason: string) => {
     course.failed.add(backend)
-    ring.fail(backend, avoidMs)
+    // once, not for each of the requests that were under way
+    if (ring.fail(backend, avoidMs)) log.warn({ backend: hosts.get(backend), reason, avoidMs }, 'a backend is avoided')
   }
 
   /** Sends once and reads the answer. The last try may take all the time that is left, the others `tryMs` each. */

@@ -16,7 +16,8 @@ test('every request goes to the same backend until it fails, and then to the nex
   const { ring, choose, advance } = setup('a', 'b', 'c')
   assert.deepEqual([choose(), choose(), choose('a'), choose('a', 'b')], ['a', 'a', 'b', 'c'])
   // requests that were under way together fail together
-  for (let request = 0; request < 100; request += 1) ring.fail('a', 1_000)
+  assert.equal(ring.fail('a', 1_000), true)
+  for (let request = 1; request < 100; request += 1) assert.equal(ring.fail('a', 1_000), false)
   assert.equal(choose(), 'b')
   advance(1_000)
   assert.equal(choose(), 'b', 'it stays where it works')

@@ -6,8 +6,11 @@ export interface BackendRing<Backend> {
    * all are avoided, the first that has not failed it.
    */
   choose(failed: ReadonlySet<Backend>): Backend
-  /** Tells that a backend has failed a request. Requests begin with the next one from now on, and avoid this one for `avoidMs`. */
-  fail(backend: Backend, avoidMs: number): void
+  /**
+   * Tells that a backend has failed a request. Requests begin with the next one from now on, and avoid this one for `avoidMs`.
+   * Returns whether it was not avoided before.
+   */
+  fail(backend: Backend, avoidMs: number): boolean
 }
 
 /** Creates the ring. `now` is a clock for spans, in ms. Throws when there is no backend. */
@@ -28,9 +31,11 @@ export function createBackendRing<Backend>(backends: readonly Backend[], now: ()
       return good.find(fresh) ?? good[0] ?? order.find(fresh) ?? next
     },
     fail(backend, avoidMs) {
+      const wasGood = isGood(backend)
       avoidedUntil.set(backend, now() + avoidMs)
       // many requests may fail at once, and only the first of them moves the ring on
       if (backends[first] === backend) first = (first + 1) % backends.length
+      return wasGood
     },
   }
 }
