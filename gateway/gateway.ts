@@ -9,6 +9,7 @@ import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
 import { type Address, DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
+import { CloseCode } from '../shared/protocol/close-codes.ts'
 import { Snapshot } from '../shared/protocol/frames.ts'
 import { createStamps } from '../shared/protocol/vote-order.ts'
 import type { Log } from '../shared/telemetry/log.ts'
@@ -112,7 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     now,
     onClosed(code, connection) {
-      closes.add(1, { code: String(code) })
+      closes.add(1, { code: isKnownCode(code) ? String(code) : 'other' })
       socketDrain.closed(connection)
     },
   })
@@ -201,6 +202,11 @@ export function createGateway(options: GatewayOptions): Gateway {
       await clock.wait(TICK_MS, signal)
     }
   }
+}
+
+/** Whether a close code is one of RFC 6455 §7.4.1 and its registry, or of ours: a client may send any other of 2 000. */
+function isKnownCode(code: number): boolean {
+  return code < 1_016 || Object.values<number>(CloseCode).includes(code)
 }
 
 /** Asks the API for the poll as it shows it to anyone; undefined when it does not exist. */

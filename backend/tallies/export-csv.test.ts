@@ -64,7 +64,11 @@ onEachDatabase('the export', (use) => {
     const pieces: string[] = []
     for await (const piece of (await exportCsv(database, slug)) ?? []) pieces.push(piece)
     const bytes = new TextEncoder().encode(pieces.join(''))
-    assert.deepEqual([...bytes.slice(0, 3)], [0xef, 0xbb, 0xbf], 'without the mark a spreadsheet may not take it for UTF-8')
+    assert.deepEqual(
+      bytes.slice(0, 3),
+      Uint8Array.of(0xef, 0xbb, 0xbf),
+      'without the mark a spreadsheet may not take it for UTF-8',
+    )
 
     const text = new TextDecoder().decode(bytes)
     const [, ...totals] = cellsOf(text, ',')
