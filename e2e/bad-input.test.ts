@@ -286,6 +286,38 @@ describe('bad input', () => {
     }
   })
 
+  describe('a handshake', () => {
+    const handshake = (host: string, version = '1.1') =>
+      `GET /ws?poll=cats-or-dogs HTTP/${version}\r\n${host}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
+
+    /** The first line of the answer to bytes that come at once, or behind another request, so that the HTTP server reads them. */
+    async function firstLine(bytes: string, entrance: 'at once' | 'by HTTP'): Promise<string> {
+      const { port, hostname } = new URL(url)
+      const socket = connect(Number(port), hostname)
+      if (entrance === 'by HTTP') {
+        socket.write(`GET /live HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`)
+        await once(socket, 'data')
+      }
+      socket.write(bytes)
+      const [data] = (await once(socket, 'data')) as [Buffer]
+      socket.destroy()
+      return data.toString().split('\r\n', 1)[0] ?? ''
+    }
+
+    for (const entrance of ['at once', 'by HTTP'] as const) {
+      test(`that names no host, an empty one or two, ${entrance}`, async () => {
+        for (const host of ['', 'Host:\r\n', 'Host: \r\n', 'Host: one.example\r\nHost: two.example\r\n']) {
+          assert.equal(await firstLine(handshake(host), entrance), 'HTTP/1.1 400 Bad Request', JSON.stringify(host))
+        }
+        assert.match(await firstLine(handshake('Host: one.example\r\n'), entrance), / 101 /)
+      })
+
+      test(`over HTTP/1.0, which knows no upgrade, ${entrance}`, async () => {
+        assert.match(await firstLine(handshake('Host: one.example\r\n', '1.0'), entrance), / 426 /)
+      })
+    }
+  })
+
   test('a path nobody serves', async () => {
     await refused({ status: 404, kind: 'not-found', says: /nothing|Nothing/ }, '/nothing/here', {})
     await refused({ status: 404, kind: 'not-found', says: /Nothing/ }, '/assets/..%2f..%2fpackage.json', {})

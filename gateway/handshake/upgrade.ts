@@ -10,6 +10,7 @@ import { Connection, type ConnectionHost } from '../fanout/connection.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { TallyFeed } from '../fanout/tally-feed.ts'
 import { textFrame } from '../fanout/text-frame.ts'
+import { namesHost } from './upgrade-request.ts'
 
 export interface UpgradeOptions {
   readonly hub: Hub
@@ -63,6 +64,12 @@ interface Asked {
   readonly refused: readonly RefusedPoll[]
 }
 
+const NO_HOST: Refusal = {
+  status: 400,
+  kind: 'bad-request',
+  detail: 'Name the host once, in a Host header: a handshake without it is none.',
+}
+
 const DRAINING: Refusal = {
   status: 503,
   kind: 'draining',
@@ -87,6 +94,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   const handle = (request: IncomingMessage, stream: Socket, head: Buffer) => {
     // an error says that the peer has gone: the stream closes, and nothing else is to be done
     stream.on('error', ignore)
+    if (!namesHost(request)) return refuse(stream, NO_HOST)
     const { address, isOriginAllowed } = options.inspect(request)
     if (!isOriginAllowed) {
       return refuse(stream, { status: 403, kind: 'origin-refused', detail: 'Pages of this origin may not connect.' })

@@ -11,8 +11,9 @@ export const SERVER_OPTIONS = {
   maxHeaderSize: 8_192,
   // longer than balancers keep idle connections (Traefik: 90 s), so that the server never closes one that a balancer is reusing
   keepAliveTimeout: 95_000,
-  // the server ignores an `Upgrade` to another protocol, as RFC 9110 §7.8 allows, and answers the request without it
-  shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+  // The server ignores an `Upgrade` to another protocol, as RFC 9110 §7.8 allows, and any of an HTTP/1.0 client, as it demands, and
+  // answers the request without it.
+  shouldUpgradeCallback: ({ httpVersion, headers }) => httpVersion !== '1.0' && headers.upgrade?.toLowerCase() === 'websocket',
 } satisfies ServerOptions
 
 /**
