@@ -21,7 +21,7 @@ export const edgeVariables = {
   TRUST_PROXY: {
     schema: list(proxyItem),
     fallback: '',
-    description: 'proxies whose X-Forwarded-* are believed: addresses, CIDR ranges, loopback, private',
+    description: 'each proxy on the way, whose word on the client is believed: address, CIDR range, loopback or private',
   },
   MAX_SOCKETS: { schema: integer(1, 1_000_000), fallback: '20000', description: 'open WebSockets per process; more get 503' },
   MAX_SOCKETS_PER_ADDRESS: {
