@@ -1,6 +1,7 @@
 /** The audience: clients with the real SDK, as compiled for browsers, each with the polls that it follows and what it shows of them. */
 import { WebSocket } from 'ws'
 import type { createTallyClient, PollFrame, TallyFrame } from '../../gateway/web/client/tally-client.ts'
+import { isNewer } from '../../shared/protocol/order.ts'
 import type { Journal } from './journal.ts'
 import type { TallyLedger } from './tally-ledger.ts'
 
@@ -61,6 +62,7 @@ function openScreen(
   const definitions = new Map<string, PollFrame>()
   let isOver = false
   const waits = new Set<NodeJS.Timeout>()
+  let pages = 0
   let client = open()
 
   const later = (run: () => void) => {
@@ -74,14 +76,21 @@ function openScreen(
   function open() {
     // ws speaks the browser's interface, its types differ in details
     const opened = create({ url: `${url}/ws`, WebSocket: WebSocket as unknown as typeof globalThis.WebSocket })
+    pages += 1
+    const page = `${name}, page ${pages}`
     opened.addEventListener('tally', ({ detail }) => {
+      const before = tallies.get(detail.poll)
       tallies.set(detail.poll, detail)
-      const wrong = ledger.shown(name, detail)
+      const wrong = ledger.shown(page, detail)
+      // a page that was loaded anew knows nothing of the one before, and may be given an older tally while something is wrong
+      if (wrong === undefined && before !== undefined && isNewer(before, detail) && journal.current === undefined) {
+        journal.violate('a new page shows less than the one before, while nothing is wrong', screen.describe())
+      }
       if (wrong !== undefined) journal.violate(wrong.rule, wrong.detail)
     })
     opened.addEventListener('poll', ({ detail }) => {
       definitions.set(detail.poll, detail)
-      const wrong = ledger.defined(name, detail.poll, editOf(detail.question), lateEdits)
+      const wrong = ledger.defined(page, detail.poll, editOf(detail.question), lateEdits)
       if (wrong !== undefined) journal.violate(wrong.rule, `${wrong.detail} (${detail.state})`)
     })
     opened.addEventListener('status', ({ detail }) => {
