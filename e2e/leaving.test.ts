@@ -251,7 +251,11 @@ describe('a signal in the first moments of a start', () => {
         assert.equal(files, 2, 'it listens before it loads anything else')
         await delay(delayMs)
         const { code, signal } = await child.stop()
-        assert.deepEqual({ code, signal }, { code: 0, signal: null }, `after ${delayMs} ms: ${child.stderr}`)
+        const said = `after ${delayMs} ms: ${[...child.lines, child.stderr].join('\n')}`
+        assert.equal(signal, null, said)
+        // the standalone process gives itself 0.9 s, which a loaded machine may exceed
+        const isLate = entry.startsWith('infra') && child.logs.some(({ outcome }) => outcome === 'stuck')
+        assert.equal(code, isLate ? 1 : 0, said)
       }
     })
   }
