@@ -119,7 +119,9 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     const { signal } = abort
     const sent = backend.request({ path, method, headers, signal, ...(body === undefined ? {} : { body }) })
     try {
-      return await Promise.race([sent.then(read), overdue.promise])
+      const result = await Promise.race([sent.then(read), overdue.promise])
+      ring.answer(backend)
+      return result
     } catch (error) {
       const code = codeOf(asError(error))
       if (HUNG.has(code) || error instanceof NotDone) course.fruitless += 1

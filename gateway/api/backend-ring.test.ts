@@ -33,6 +33,16 @@ test('a backend that is avoided gets a request only when all are avoided', () =>
   assert.deepEqual([choose(), choose('b')], ['b', 'b'])
 })
 
+test('of a slow backend and one that hangs the slow one gets what both have failed, and is avoided no longer when it answers', () => {
+  const { ring, choose } = setup('hangs', 'slow')
+  ring.fail('hangs', 10_000)
+  ring.answer('slow')
+  ring.fail('slow', 10_000)
+  assert.deepEqual([choose(), choose('slow'), choose('hangs', 'slow')], ['slow', 'slow', 'slow'])
+  ring.answer('slow')
+  assert.equal(ring.fail('slow', 10_000), true)
+})
+
 test('one backend gets every try', () => {
   const { ring, choose } = setup('a')
   ring.fail('a', 1_000)

@@ -3,7 +3,7 @@
 export interface BackendRing<Backend> {
   /**
    * The backend for the next try of a request: of those that are not avoided the first that has not failed it, else the first; when
-   * all are avoided, the first that has not failed it.
+   * all are avoided, the one that answered last, so that one that is slow is preferred to one that hangs.
    */
   choose(failed: ReadonlySet<Backend>): Backend
   /**
@@ -11,6 +11,8 @@ export interface BackendRing<Backend> {
    * Returns whether it was not avoided before.
    */
   fail(backend: Backend, avoidMs: number): boolean
+  /** Tells that a backend has answered: it is avoided no longer. */
+  answer(backend: Backend): void
 }
 
 /** Creates the ring. `now` is a clock for spans, in ms. Throws when there is no backend. */
@@ -20,6 +22,7 @@ export function createBackendRing<Backend>(backends: readonly Backend[], now: ()
   const avoidedUntil = new Map<Backend, number>()
   const isGood = (backend: Backend) => (avoidedUntil.get(backend) ?? 0) <= now()
   let first = 0
+  let lastToAnswer: Backend | undefined
 
   return {
     choose(failed) {
@@ -28,7 +31,7 @@ export function createBackendRing<Backend>(backends: readonly Backend[], now: ()
       const order = [...backends.slice(first), ...backends.slice(0, first)]
       const good = order.filter(isGood)
       const fresh = (backend: Backend) => !failed.has(backend)
-      return good.find(fresh) ?? good[0] ?? order.find(fresh) ?? next
+      return good.find(fresh) ?? good[0] ?? lastToAnswer ?? order.find(fresh) ?? next
     },
     fail(backend, avoidMs) {
       const wasGood = isGood(backend)
@@ -36,6 +39,10 @@ export function createBackendRing<Backend>(backends: readonly Backend[], now: ()
       // many requests may fail at once, and only the first of them moves the ring on
       if (backends[first] === backend) first = (first + 1) % backends.length
       return wasGood
+    },
+    answer(backend) {
+      lastToAnswer = backend
+      avoidedUntil.delete(backend)
     },
   }
 }
