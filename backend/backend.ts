@@ -25,8 +25,11 @@ export interface BackendOptions {
   readonly life: ServiceContext
   readonly database: Database
   readonly bus: TallyBus
-  readonly adminToken: string
+  /** Any of them makes an organiser. */
+  readonly adminTokens: readonly string[]
   readonly cookieSecret: string
+  /** Cookies that were signed with one of these are good, and are signed anew. */
+  readonly previousCookieSecrets: readonly string[]
   /** Votes per transaction at most; the database's own default when absent. */
   readonly batchMax?: number
   /** Publications of one poll at most; 20 when absent. */
@@ -88,7 +91,11 @@ export function createBackend(options: BackendOptions): Backend {
   })
   const outcomes = metrics.counter('livetally_votes_total', 'Votes, by how they ended.', ['outcome'])
   metrics.gauge('livetally_votes_waiting', 'Votes waiting for their transaction.', () => ballotBox.queued)
-  const voters = createVoterCookie({ secret: options.cookieSecret, date: () => clock.date() })
+  const voters = createVoterCookie({
+    secret: options.cookieSecret,
+    previousSecrets: options.previousCookieSecrets,
+    date: () => clock.date(),
+  })
   const tickets = createTicketStore(database)
   const stamp = createStamps(() => clock.date())
   const votes = createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVote: (outcome) => outcomes.add(1, { outcome }) })
@@ -103,7 +110,7 @@ export function createBackend(options: BackendOptions): Backend {
     exportCsv: (slug) => exportCsv(database, slug),
     createAdopted: (poll, source) => createAdopted(database, poll, source),
     gateways: () => bus.present(),
-    adminToken: options.adminToken,
+    adminTokens: options.adminTokens,
     log,
   })
 

@@ -1,5 +1,5 @@
 /** The backend's environment. */
-import { integer, port, secretText, text, url, type Variable } from '../shared/config/env.ts'
+import { integer, lines, port, secretText, text, url, type Variable } from '../shared/config/env.ts'
 import { CONFIG_EXIT_CODE, loadVariables, type Host } from '../shared/config/load.ts'
 import {
   drainVariables,
@@ -11,6 +11,22 @@ import {
 
 /** How many characters the admin token and the cookie secret have at least. */
 export const MIN_SECRET_LENGTH = 16
+
+/** For replacing a secret while voters and organisers go on (docs/operating.md). */
+export const previousSecretVariables = {
+  ADMIN_TOKEN_PREVIOUS: {
+    schema: lines(secretText(MIN_SECRET_LENGTH)),
+    fallback: '',
+    description: 'further admin tokens, one a line, while ADMIN_TOKEN is being replaced',
+    secret: true,
+  },
+  COOKIE_SECRET_PREVIOUS: {
+    schema: lines(secretText(MIN_SECRET_LENGTH)),
+    fallback: '',
+    description: 'further secrets, one a line, whose voter cookies are good, while COOKIE_SECRET is being replaced',
+    secret: true,
+  },
+} satisfies Record<string, Variable<string[]>>
 
 export const backendVariables = {
   PORT: { schema: port, fallback: '8081', description: 'port to listen on' },
@@ -32,6 +48,7 @@ export const backendVariables = {
     description: 'signs the voter cookies; the same for all replicas',
     secret: true,
   },
+  ...previousSecretVariables,
   BATCH_MAX: { schema: integer(1, 10_000), fallback: '1000', description: 'votes per transaction at most' },
   TALLIES_PER_SECOND: {
     schema: integer(1, 20),
@@ -58,8 +75,9 @@ export function loadBackendConfig(host: Host) {
     databaseUrl: env.DATABASE_URL,
     redisUrl: env.REDIS_URL,
     redisNamespace: env.REDIS_NAMESPACE,
-    adminToken: env.ADMIN_TOKEN,
+    adminTokens: [env.ADMIN_TOKEN, ...env.ADMIN_TOKEN_PREVIOUS],
     cookieSecret: env.COOKIE_SECRET,
+    previousCookieSecrets: env.COOKIE_SECRET_PREVIOUS,
     batchMax: env.BATCH_MAX,
     talliesPerSecond: env.TALLIES_PER_SECOND,
     ingest: ingestOf(host, env),

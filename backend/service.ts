@@ -44,13 +44,14 @@ export async function runBackend(host: BackendHost): Promise<number> {
     )
     life.release('Redis', () => bus.close())
 
-    const { adminToken, cookieSecret, batchMax, talliesPerSecond } = config
+    const { adminTokens, cookieSecret, previousCookieSecrets, batchMax, talliesPerSecond } = config
     const backend = createBackend({
       life,
       database,
       bus,
-      adminToken,
+      adminTokens,
       cookieSecret,
+      previousCookieSecrets,
       batchMax,
       talliesPerSecond,
       loopDelayMs: loopDelay.currentMs,

@@ -1,5 +1,6 @@
 /** The admin routes of the API, for the organiser: each of them requires the admin token. */
 import type { OpenAPIHono } from '@hono/zod-openapi'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { bearerAuth } from 'hono/bearer-auth'
 import type { Presence } from '../../shared/bus/tally-bus.ts'
 import { problemResponse } from '../../shared/protocol/problem.ts'
@@ -32,7 +33,8 @@ export interface AdminApiOptions {
   /** Creates a poll that counts another program's table. */
   readonly createAdopted: (poll: NewPoll, source: PollSource) => Promise<AdoptedOutcome>
   readonly gateways: () => Promise<readonly Presence[]>
-  readonly adminToken: string
+  /** Any of them will do. */
+  readonly adminTokens: readonly string[]
   readonly log: Log
 }
 
@@ -40,7 +42,7 @@ type App = OpenAPIHono<{ Variables: { requestId: string } }>
 
 export function mountAdminApi(app: App, options: AdminApiOptions): void {
   const { polls, views, log } = options
-  const admin = bearerAuth({ token: options.adminToken })
+  const admin = bearerAuth({ verifyToken: isOneOf(options.adminTokens) })
   app.on('POST', ['/api/polls', '/api/polls/:poll/reset', '/api/polls/:poll/tickets'], admin)
   app.on(['PATCH', 'DELETE'], ['/api/polls/:poll'], admin)
   app.on('GET', ['/api/polls/:poll/counts', '/api/polls/:poll/export.csv', '/api/gateways'], admin)
@@ -116,6 +118,17 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
     const view = await views.read(slug)
     if (view === undefined) throw unknownPoll(slug)
     return view
+  }
+}
+
+/** Whether a token is one of the good ones. How long it takes says nothing about any of them. */
+function isOneOf(tokens: readonly string[]): (token: string) => boolean {
+  const digestOf = (text: string) => createHash('sha256').update(text).digest()
+  const good = tokens.map(digestOf)
+  return (token) => {
+    const digest = digestOf(token)
+    // all are compared, so that the time is the same whichever it is
+    return good.filter((one) => timingSafeEqual(one, digest)).length > 0
   }
 }
 

@@ -31,7 +31,7 @@ export interface AppOptions {
   readonly exportCsv: AdminApiOptions['exportCsv']
   readonly createAdopted: AdminApiOptions['createAdopted']
   readonly gateways: AdminApiOptions['gateways']
-  readonly adminToken: string
+  readonly adminTokens: readonly string[]
   readonly log: Log
 }
 
@@ -88,7 +88,7 @@ export function createApp(options: AppOptions) {
     const view = await views.read(slug, ballot)
     await mayAnswer()
     if (view === undefined) throw unknownPoll(slug)
-    if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
+    setVoterCookie(c, outcome)
     const { epoch, version } = view.tally
     // a weak validator, since a proxy may change the encoding of the same view
     const etag = `W/"${epoch}.${version}.${encodeURIComponent(ballot?.option ?? '')}.${ballot?.order ?? ''}"`
@@ -107,7 +107,7 @@ export function createApp(options: AppOptions) {
     const isUnknown = ballot === undefined && (await views.read(slug)) === undefined
     await mayAnswer()
     if (isUnknown) throw unknownPoll(slug)
-    if (outcome.kind !== 'known' && ticket === undefined) c.header('set-cookie', options.voters.issue(isSecure(c)))
+    setVoterCookie(c, outcome)
     c.header('cache-control', 'no-store')
     return c.json({ poll: slug, ballot: ballot ?? null }, 200)
   })
@@ -115,7 +115,9 @@ export function createApp(options: AppOptions) {
   app.openapi(vote, async (c) => {
     const { poll: slug } = c.req.valid('param')
     const ticket = c.req.valid('header')['livetally-ticket']
-    return c.json(await votes.cast({ slug, ...c.req.valid('json'), ...credentials(c), ticket, isAwaited: isAwaited(c) }), 200)
+    const cast = await votes.cast({ slug, ...c.req.valid('json'), ...credentials(c), ticket, isAwaited: isAwaited(c) })
+    if (cast.renewal !== undefined) c.header('set-cookie', cast.renewal)
+    return c.json(cast.receipt, 200)
   })
 
   app.openapi(readHistory, async (c) => {
@@ -132,6 +134,13 @@ export function createApp(options: AppOptions) {
     openapi: '3.1.0',
     info: { title: 'Livetally', version: '1', description: 'Votes in over HTTP. Tallies come out over the WebSocket at /ws.' },
   })
+
+  /** Gives the browser a voter cookie if it has none, or none that is signed with the present secret. */
+  function setVoterCookie(c: Context, outcome: Awaited<ReturnType<VoteCaster['identify']>>) {
+    if (outcome.kind === 'no-ticket') return
+    const cookie = outcome.kind === 'known' ? outcome.renewal : options.voters.issue(isSecure(c))
+    if (cookie !== undefined) c.header('set-cookie', cookie)
+  }
 
   app.notFound((c) => problemResponse(404, 'not-found', `Nothing is served at ${c.req.path.slice(0, 200)}.`))
   app.onError((error, c) => answerToError(error, log, { requestId: c.var.requestId, method: c.req.method, path: c.req.path }))

@@ -29,7 +29,11 @@ export interface VoteCaster {
    * gets one here; if a higher one stands already, a higher one than that, as long as `isAwaited` says that somebody waits for the
    * answer.
    */
-  cast(vote: OrderedVote & Credentials & { readonly isAwaited?: (() => boolean) | undefined }): Promise<Receipt>
+  cast(vote: OrderedVote & Credentials & { readonly isAwaited?: (() => boolean) | undefined }): Promise<{
+    readonly receipt: Receipt
+    /** As in {@link VoterOutcome}. */
+    readonly renewal: string | undefined
+  }>
   /** Casts every vote of a bundle and answers each as if it had come alone. Never rejects: one vote's error is its own answer. */
   castAll(votes: readonly BundledVote[], isAwaited?: () => boolean): Promise<BundledAnswer[]>
 }
@@ -62,7 +66,9 @@ export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVot
   const identify: VoteCaster['identify'] = async (slug, { ticket, cookie, isSecure }) => {
     if (ticket === undefined) return voters.read(cookie, isSecure)
     // a ticket that was not issued must not become a voter, whatever the poll's policy
-    return (await tickets.isGood(slug, ticket)) ? { kind: 'known', voter: ticketVoter(slug, ticket) } : { kind: 'no-ticket' }
+    return (await tickets.isGood(slug, ticket))
+      ? { kind: 'known', voter: ticketVoter(slug, ticket), renewal: undefined }
+      : { kind: 'no-ticket' }
   }
 
   const settle = async ({
@@ -83,13 +89,13 @@ export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVot
       outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order })
     }
     onVote(outcome.kind)
-    return { outcome, receipt: { poll: slug, option, order } }
+    return { outcome, receipt: { poll: slug, option, order }, renewal: voter.renewal }
   }
 
   const cast: VoteCaster['cast'] = async (vote) => {
-    const { outcome, receipt } = await settle(vote)
+    const { outcome, receipt, renewal } = await settle(vote)
     if (outcome.kind !== 'accepted') throw voteRefused(outcome, vote.slug, vote.option)
-    return receipt
+    return { receipt, renewal }
   }
 
   const castBundled = async (
@@ -99,10 +105,11 @@ export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVot
     let standing: number | undefined
     try {
       const { option, order } = voteIn(body)
-      const { outcome, receipt } = await settle({ slug, option, order: order ?? arrival, isAwaited, ...credentials })
+      const { outcome, receipt, renewal } = await settle({ slug, option, order: order ?? arrival, isAwaited, ...credentials })
       if (outcome.kind === 'superseded' && order === undefined) standing = outcome.ballot.order
       if (outcome.kind !== 'accepted') throw voteRefused(outcome, slug, option)
-      return { status: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(receipt) }
+      const headers = { 'content-type': 'application/json', ...(renewal === undefined ? {} : { 'set-cookie': renewal }) }
+      return { status: 200, headers, body: JSON.stringify(receipt) }
     } catch (error) {
       const answer = answerToError(error, log, { requestId, method: 'PUT', path: `/api/polls/${slug}/vote` })
       const told = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { MIN_SECRET_LENGTH } from '../../backend/config.ts'
+import { MIN_SECRET_LENGTH, previousSecretVariables } from '../../backend/config.ts'
 import { edgeConfig, edgeVariables } from '../../gateway/config.ts'
 import { integer, port, secretText, text, type Variable } from '../../shared/config/env.ts'
 import { loadVariables, type Host } from '../../shared/config/load.ts'
@@ -25,6 +25,7 @@ export const standaloneVariables = {
     description: 'made up and kept in DATA_DIR when unset',
     secret: true,
   },
+  ...previousSecretVariables,
   ...edgeVariables,
   LOG_LEVEL: { ...logLevelVariable, fallback: 'warn' },
 } satisfies Record<string, Variable<unknown>>
@@ -46,9 +47,10 @@ export function loadStandaloneConfig(host: Host) {
     port: env.PORT,
     host: env.HOST,
     dataDir,
-    adminToken: () => secret('admin-token', env.ADMIN_TOKEN),
+    adminTokens: () => [secret('admin-token', env.ADMIN_TOKEN), ...env.ADMIN_TOKEN_PREVIOUS],
     adminTokenFile: env.ADMIN_TOKEN === undefined ? join(dataDir, 'admin-token') : undefined,
     cookieSecret: () => secret('cookie-secret', env.COOKIE_SECRET),
+    previousCookieSecrets: env.COOKIE_SECRET_PREVIOUS,
     edge: edgeConfig(env),
     logLevel: env.LOG_LEVEL,
     simulatedVoters: simulatedVoters(host),

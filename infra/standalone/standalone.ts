@@ -43,8 +43,9 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
       ...shared,
       database,
       bus,
-      adminToken: config.adminToken(),
+      adminTokens: config.adminTokens(),
       cookieSecret: config.cookieSecret(),
+      previousCookieSecrets: config.previousCookieSecrets,
     })
     const slug = await ensureFirstPoll(backend.polls)
     const gateway = createGateway({

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ConfigError, describeVariables, durationMs, list, port, readEnv, secretText, text, url } from './env.ts'
+import { ConfigError, describeVariables, durationMs, lines, list, port, readEnv, secretText, text, url } from './env.ts'
 import { loadVariables, type Host } from './load.ts'
 
 const variables = {
@@ -43,6 +43,14 @@ test('a secret is read from the file that NAME_FILE names, without its last line
   assert.equal(readEnv(variables, env).TOKEN, 'a-secret-of-some-length')
   assert.throws(() => readEnv(variables, { ...env, TOKEN: 'another-secret-here' }), /TOKEN and TOKEN_FILE are both set/)
   assert.throws(() => readEnv(variables, { ...env, TOKEN_FILE: join(dir, 'none') }), /TOKEN_FILE cannot be read/)
+})
+
+test('secrets in lines of their own may contain commas, and each is checked', () => {
+  const several = { OLD: { schema: lines(secretText(16)), fallback: '', description: 'former secrets', secret: true } }
+  assert.deepEqual(readEnv(several, {}).OLD, [])
+  const OLD = 'a-secret,with-a-comma\n\n another-secret-here\r\n'
+  assert.deepEqual(readEnv(several, { OLD }).OLD, ['a-secret,with-a-comma', 'another-secret-here'])
+  assert.throws(() => readEnv(several, { OLD: 'a-secret-of-some-length\nshort' }), /OLD must have at least 16 characters/)
 })
 
 test('the value of a secret never shows in an error', () => {

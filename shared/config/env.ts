@@ -119,17 +119,22 @@ export function url(...schemes: readonly string[]): z.ZodType<string, string> {
   return z.string().refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol), message)
 }
 
-/** Comma-separated items, each checked by `item`; white space around them is dropped. */
-export function list<T>(item: z.ZodType<T, string>): z.ZodType<T[], string> {
+/** Items with commas between them, each checked by `item`; white space around them is dropped. */
+export function list<T>(item: z.ZodType<T, string>, separator = ','): z.ZodType<T[], string> {
   return z
     .string()
     .transform((value) =>
       value
-        .split(',')
+        .split(separator)
         .map((part) => part.trim())
         .filter((part) => part !== ''),
     )
     .pipe(z.array(item))
+}
+
+/** Items in lines of their own, each checked by `item`, for those that may contain a comma; white space around them is dropped. */
+export function lines<T>(item: z.ZodType<T, string>): z.ZodType<T[], string> {
+  return list(item, '\n')
 }
 
 /** One of a few words. */
