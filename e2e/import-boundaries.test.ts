@@ -78,7 +78,7 @@ const REFUSED: readonly (readonly [file: string, line: string, message: string])
   ['shared/config/env.ts', `import { phase } from '../lifecycle/phase.ts'`, SHARED],
   ['shared/config/env.ts', `import { order } from '../protocol/order.ts'`, SHARED],
   ['shared/bus/memory-bus.ts', `import { phase } from '../lifecycle/phase.ts'`, SHARED],
-  ['shared/bus/redis-bus.ts', `import { phase } from '../lifecycle/phase.ts'`, SHARED],
+  ['shared/bus/redis-connection.ts', `import { phase } from '../lifecycle/phase.ts'`, SHARED],
   ['shared/config/env.ts', `import { hub } from '../../gateway/fanout/hub.ts'`, SHARED],
   ['shared/config/env.test.ts', `import { hub } from '../../gateway/fanout/hub.ts'`, SERVICES],
   [
@@ -141,7 +141,7 @@ const ACCEPTED: Readonly<Record<string, string>> = {
   'backend/database/drizzle.ts': `import type * as core from 'drizzle-orm'`,
   'backend/pglite/worker.ts': `import { PGlite } from '@electric-sql/pglite'`,
   'backend/verify/main.ts': `import { open } from '../pglite/open.ts'\nimport { tally } from '../tallies/tally.ts'`,
-  'shared/bus/redis-bus.ts': `import { Redis } from 'ioredis'\nimport { isNewer } from '../protocol/order.ts'\nimport type { Log } from '../telemetry/log.ts'`,
+  'shared/bus/redis-connection.ts': `import { Redis } from 'ioredis'\nimport { isNewer } from '../protocol/order.ts'\nimport type { Log } from '../telemetry/log.ts'`,
   'shared/lifecycle/retry.ts': `import pRetry from 'p-retry'\nimport type { Log } from '../telemetry/log.ts'`,
   'shared/bus/tally-bus.test.ts': `import { Redis } from 'ioredis'\nimport { testRedis } from '../../e2e/support/test-redis.ts'`,
   'infra/standalone/main.ts': `import { createBackend } from '../../backend/backend.ts'\nimport { createGateway } from '../../gateway/gateway.ts'`,
