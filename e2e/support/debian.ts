@@ -27,6 +27,23 @@ export async function installPackages(packages: readonly string[]): Promise<void
   }
 }
 
+/**
+ * The paths of programs, in the order of their names, each from the Debian package of its name. Installs those that are missing where
+ * that is possible; throws otherwise.
+ */
+export async function providePrograms(names: readonly string[]): Promise<string[]> {
+  const find = () => Promise.all(names.map((name) => onPath(name, ['/usr/sbin'])))
+  const missingOf = (found: readonly (string | undefined)[]) => names.filter((_, index) => found[index] === undefined)
+  let found = await find()
+  if (missingOf(found).length > 0 && (await canInstall())) {
+    await installPackages(missingOf(found))
+    found = await find()
+  }
+  const missing = missingOf(found)
+  if (missing.length > 0) throw new Error(`the tests need ${missing.join(' and ')}: install it`)
+  return found.filter((path) => path !== undefined)
+}
+
 async function replaced({ path, content, mode }: typeof NO_SERVICES): Promise<() => Promise<void>> {
   const before = await readFile(path).catch(() => undefined)
   await mkdir(dirname(path), { recursive: true })

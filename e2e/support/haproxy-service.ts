@@ -1,9 +1,9 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { canInstall, installPackages } from './debian.ts'
+import { providePrograms } from './debian.ts'
 import { freePort } from './free-port.ts'
-import { onPath } from './installed.ts'
+import { type ProxyOptions, replace, startProxy, type TlsProxy } from './proxy.ts'
 import { createServer } from './server.ts'
 
 /** A real load balancer in front of gateways, as in production. */
@@ -17,7 +17,7 @@ export interface HaproxyService {
  * `x-served-by: slot0`, `slot1`, …. Installs Debian's package where it is missing and that is possible; throws otherwise.
  */
 export async function startHaproxy(ports: readonly number[]): Promise<HaproxyService> {
-  const program = await installedHaproxy()
+  const [program = ''] = await providePrograms(['haproxy'])
   const directory = await mkdtemp(join(tmpdir(), 'livetally-haproxy-'))
   const port = await freePort()
   const file = join(directory, 'haproxy.cfg')
@@ -67,12 +67,29 @@ ${slots.join('\n')}
 `
 }
 
-async function installedHaproxy(): Promise<string> {
-  const find = () => onPath('haproxy', ['/usr/sbin'])
-  const found = await find()
-  if (found !== undefined) return found
-  if (await canInstall()) await installPackages(['haproxy'])
-  const installed = await find()
-  if (installed === undefined) throw new Error('the rolling restart needs a load balancer: install haproxy')
-  return installed
+/**
+ * Starts HAProxy with `infra/haproxy/haproxy.cfg`, which ends TLS, or believes a proxy at `frontProxy` that does. Responses carry
+ * `x-served-by`.
+ */
+export async function startShippedHaproxy({
+  gateways,
+  ...before
+}: Omit<ProxyOptions, 'certificate'> & (Pick<ProxyOptions, 'certificate'> | { readonly frontProxy: string })): Promise<TlsProxy> {
+  return await startProxy({
+    program: 'haproxy',
+    shipped: 'infra/haproxy/haproxy.cfg',
+    adapt: (shipped, { port, plainPort }) =>
+      replace(shipped, [
+        [
+          /^ *server-template .*$/gm,
+          gateways.map((gateway, index) => `    server gateway${index} 127.0.0.1:${gateway}`).join('\n'),
+        ],
+        ['bind :8080', `bind 127.0.0.1:${plainPort}`],
+        ['bind :8443', `bind 127.0.0.1:${port}`],
+        [/\$\{?CERTIFICATE\}?/g, 'certificate' in before ? before.certificate.bundleFile : ''],
+        [/\$\{?FRONT_PROXIES\}?/g, 'frontProxy' in before ? before.frontProxy : ''],
+      ]),
+    args: (file) => ['-W', '-db', '-f', file],
+    readyLine: /Loading success|New worker/,
+  })
 }
