@@ -10,7 +10,7 @@ import { untilItWorks } from '../shared/lifecycle/retry.ts'
 import { runService, type ServiceContext } from '../shared/lifecycle/service.ts'
 import type { SignalSource } from '../shared/lifecycle/signals.ts'
 import { createLog } from '../shared/telemetry/log.ts'
-import { createMetrics, createMetricsServer } from '../shared/telemetry/metrics.ts'
+import { createMetrics, createMetricsServer, type Metrics } from '../shared/telemetry/metrics.ts'
 import type { Host } from '../shared/config/load.ts'
 import { createBackend, type Backend } from './backend.ts'
 import { loadBackendConfig } from './config.ts'
@@ -60,7 +60,7 @@ export async function runBackend(host: BackendHost): Promise<number> {
       metrics,
     })
 
-    const stopIngest = config.ingest === undefined ? undefined : await startIngest(life, backend, config.ingest)
+    const stopIngest = config.ingest === undefined ? undefined : await startIngest(life, backend, metrics, config.ingest)
 
     const metricsServer = createMetricsServer(metrics)
     const metricsPort = await listen(metricsServer, { port: config.metricsPort, host: config.host })
@@ -86,6 +86,7 @@ export async function runBackend(host: BackendHost): Promise<number> {
   async function startIngest(
     life: ServiceContext,
     { ballotBox }: Backend,
+    metrics: Metrics,
     { list, slug }: { readonly list: string; readonly slug: string },
   ) {
     const votes = await untilItWorks(() => connectVoteList({ url: config.redisUrl, list, namespace: config.redisNamespace }), {
@@ -95,7 +96,10 @@ export async function runBackend(host: BackendHost): Promise<number> {
     })
     life.release('vote list', () => votes.close())
     const stop = new AbortController()
-    const ended = ingest({ list: votes, ballotBox, slug, log, now: clock.now }, stop.signal)
+    let waiting = 0
+    metrics.gauge('livetally_ingest_waiting', 'Votes taken from the list that wait for their poll to open.', () => waiting)
+    const onWaiting = (entries: number) => void (waiting = entries)
+    const ended = ingest({ list: votes, ballotBox, slug, log, now: clock.now, onWaiting }, stop.signal)
     return async () => {
       stop.abort()
       await ended

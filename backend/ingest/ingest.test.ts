@@ -5,6 +5,7 @@ import { testRedis } from '../../e2e/support/test-redis.ts'
 import { type BallotBox, createBallotBox } from '../ballots/ballot-box.ts'
 import { VoteUnconfirmed } from '../ballots/cast-outcome.ts'
 import { onEachDatabase } from '../../e2e/support/databases-under-test.ts'
+import { createPollStore } from '../polls/poll-store.ts'
 import { createTallyReader } from '../tallies/tally-reader.ts'
 import { ingest, ingestedVoter } from './ingest.ts'
 import { type VoteList, connectVoteList } from './vote-list.ts'
@@ -178,6 +179,68 @@ onEachDatabase('taking votes from a list', (use, kind) => {
       [...new Set(orders)].toSorted((a, b) => a - b),
     )
     await votes.close()
+  })
+
+  test('loses nothing while its poll is missing or not yet open, says so once for each, and counts in order when it opens', async (t) => {
+    const { redis, list, connect, ballotBox, rejected } = await scene(t)
+    const { database, log } = use()
+    const polls = createPollStore(database)
+    const slug = `late-${kind}`
+    const store = createTallyReader(database)
+    t.after(() => store.close())
+    await redis.rpush(list, entry('one', 'a'), entry('two', 'b'), 'no vote', entry('one', 'b'))
+    const waits: number[] = []
+    const onWaiting = (entries: number) => waits.push(entries)
+    const begin = async () => {
+      const [votes, stop] = [await connect(), new AbortController()]
+      const ended = ingest({ list: votes, ballotBox, slug, log, now: Date.now, batchMax: 3, onWaiting }, stop.signal)
+      return async () => {
+        stop.abort()
+        await ended
+        await votes.close()
+      }
+    }
+    const saidOf = (what: RegExp) => log.lines.filter((line) => what.test(line)).length
+    const until = async (isSo: () => boolean) => {
+      while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+
+    const end = await begin()
+    while (waits.filter((entries) => entries > 0).length < 4) {
+      assert.deepEqual(await rejected(), [])
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    assert.equal(saidOf(/wait for their poll/), 1)
+    await polls.create({
+      slug,
+      question: 'Cats or dogs?',
+      options: ['a', 'b'].map((id) => ({ id, label: id })),
+      opensAt: new Date(Date.now() + 3_600_000),
+    })
+    await until(() => saidOf(/wait for their poll/) === 2)
+    // the backend leaves, and another goes on with what it held
+    await end()
+    const next = await begin()
+    const before = waits.length
+    // of the three entries that are taken one is no vote
+    await until(() => waits.slice(before).includes(2))
+    assert.deepEqual(await rejected(), [])
+
+    await polls.edit(slug, { state: 'open', opensAt: null })
+    const counts = async () => (await store.read(slug))?.tally.counts
+    while (JSON.stringify(await counts()) !== '{"a":0,"b":2}') await new Promise((resolve) => setTimeout(resolve, 10))
+    await until(() => saidOf(/takes votes now/) === 1)
+    assert.equal(waits.at(-1), 0)
+    while ((await rejected()).length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.deepEqual(await rejected(), ['no vote'])
+
+    // a closed poll is no reason to wait
+    await polls.edit(slug, { state: 'closed' })
+    await redis.rpush(list, entry('three', 'a'))
+    while ((await rejected()).length < 2) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.deepEqual(await rejected(), [entry('three', 'a'), 'no vote'])
+    await next()
+    assert.deepEqual(await counts(), { a: 0, b: 2 })
   })
 
   if (kind === 'pglite') return
