@@ -42,6 +42,7 @@ export async function startBalancer(): Promise<Balancer> {
     near.on('error', () => near.destroy())
     const urls = candidates()
     const tryNext = () => {
+      if (near.destroyed) return
       const url = urls.shift()
       if (url === undefined) return void near.resetAndDestroy()
       const far = connect({ port: Number(new URL(url).port), host: '127.0.0.1', noDelay: true, allowHalfOpen: true })

@@ -73,7 +73,7 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
     vote.answeredAt = Date.now()
     vote.status = status
     answers.push({ sentAt: vote.sentAt, tookMs: vote.answeredAt - vote.sentAt, status })
-    journal.write({ vote: poll, voter: voter.id, order: voter.order, ...vote })
+    journal.write({ vote: poll, voter: voter.id, order: voter.order, ...vote, ...(problem === '' ? {} : { problem }) })
     // a voter's votes come one after the other, each with the next order
     if (problem.includes('superseded'))
       journal.violate('a later vote was refused as an older one', `${voter.id} in ${poll}: ${problem}`)
@@ -126,14 +126,25 @@ async function knowsOrder(url: string, poll: string, option: string): Promise<bo
   return status === 404
 }
 
-/** The status, or 0 where there is no answer in time, and the body of a refusal. */
-async function put(url: string, cookie: string, body: string, patienceMs: number): Promise<{ status: number; problem: string }> {
-  try {
-    const headers = { 'content-type': 'application/json', cookie }
-    const response = await fetch(url, { method: 'PUT', headers, body, signal: AbortSignal.timeout(Math.round(patienceMs)) })
-    const text = await response.text()
-    return { status: response.status, problem: response.status === 200 ? '' : text }
-  } catch {
-    return { status: 0, problem: '' }
+interface Put {
+  /** 0 where there is no answer in time, or the connection was lost twice. */
+  readonly status: number
+  /** The body of a refusal, or what went wrong. */
+  readonly problem: string
+}
+
+/** Once more where the connection is lost before an answer, as a browser does whose kept connection is closed just then. */
+async function put(url: string, cookie: string, body: string, patienceMs: number): Promise<Put> {
+  const headers = { 'content-type': 'application/json', cookie }
+  const signal = AbortSignal.timeout(Math.round(patienceMs))
+  for (let isLast = false; ; isLast = true) {
+    try {
+      const response = await fetch(url, { method: 'PUT', headers, body, signal })
+      const text = await response.text()
+      return { status: response.status, problem: response.status === 200 ? '' : text }
+    } catch (error) {
+      const { cause } = error as Error
+      if (isLast || signal.aborted) return { status: 0, problem: String(cause ?? error) }
+    }
   }
 }
