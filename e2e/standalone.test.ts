@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
@@ -37,7 +39,24 @@ async function home(t: TestContext): Promise<Home> {
   }
 }
 
+/** The status of the answer to a request that `fetch` would not send. */
+async function statusOf(url: string, method: string, body?: string): Promise<number | undefined> {
+  const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  const sent = request(url, { method, headers }).end(body)
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  response.resume()
+  return response.statusCode
+}
+
 describe('everything in one process', () => {
+  test('a request to read that brings a body is answered without it, and TRACE is not taken', async (t) => {
+    const { url, start } = await home(t)
+    await start()
+    assert.equal(await statusOf(`${url}/api/polls`, 'GET', '{}'), 200)
+    assert.equal(await statusOf(`${url}/api/polls/cats-or-dogs/tickets`, 'GET', '{"count":1}'), 405)
+    assert.equal(await statusOf(`${url}/api/polls`, 'TRACE'), 405)
+  })
+
   test('shows a vote in one browser to another at once, keeps it over a restart, and leaves within a second', async (t) => {
     const { url, start } = await home(t)
     const first = await start()

@@ -46,7 +46,6 @@ export function mountAdminApi(app: App, options: AdminApiOptions): void {
   app.on('POST', ['/api/polls', '/api/polls/:poll/reset', '/api/polls/:poll/tickets'], admin)
   app.on(['PATCH', 'DELETE'], ['/api/polls/:poll'], admin)
   app.on('GET', ['/api/polls/:poll/counts', '/api/polls/:poll/export.csv', '/api/gateways'], admin)
-  app.openAPIRegistry.registerComponent('securitySchemes', 'adminToken', { type: 'http', scheme: 'bearer' })
 
   app.openapi(createPoll, async (c) => {
     const { poll: slug, source, ...draft } = c.req.valid('json')

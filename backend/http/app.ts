@@ -2,10 +2,11 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { methodNotAllowed } from 'hono/method-not-allowed'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
 import { createTurns } from '../../shared/lifecycle/turns.ts'
-import { problemResponse } from '../../shared/protocol/problem.ts'
+import { problemResponse, wrongMethod } from '../../shared/protocol/problem.ts'
 import { VOTE_BUNDLE_PATH, VoteBundle } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
@@ -13,6 +14,7 @@ import { isMatched, type SharedJson } from './entity-tag.ts'
 import { answerToError } from './error-handler.ts'
 import { mountAdminApi, type AdminApiOptions } from './admin-api.ts'
 import type { PollStore } from '../polls/poll-store.ts'
+import { describeApi } from './openapi-document.ts'
 import { badBody, unknownPoll } from './problems.ts'
 import { listPolls, readBallot, readHistory, readPoll, vote } from './routes.ts'
 import { HISTORY_KEPT_MS, type PollViews } from './poll-view.ts'
@@ -38,6 +40,7 @@ export interface AppOptions {
 const MAX_BODY_BYTES = 65_536
 /** The votes of one turn of a gateway's event loop, with their cookies. */
 const MAX_BUNDLE_BYTES = 4_194_304
+const READS = new Set(['GET', 'HEAD'])
 /** How many requests to read are taken in one turn of the event loop, and how many are answered, so that votes and tallies go on. */
 const READS_PER_TURN = 2
 
@@ -52,11 +55,12 @@ export function createApp(options: AppOptions) {
   app.get('/health', (c) => answer(c, probes.health()))
 
   const [mayRead, mayAnswer] = [createTurns(READS_PER_TURN), createTurns(READS_PER_TURN)]
-  app.get('/api/*', async (_, next) => {
-    await mayRead()
+  app.use('/api/*', async (c, next) => {
+    if (READS.has(c.req.method)) await mayRead()
     await next()
   })
   app.use(requestId())
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => wrongMethod(methods) }))
   app.put(VOTE_BUNDLE_PATH, limitBody(MAX_BUNDLE_BYTES), async (c) => {
     const bundle = VoteBundle.safeParse(await c.req.json().catch(() => undefined))
     return bundle.success ? c.json(await votes.castAll(bundle.data, isAwaited(c))) : badBody(bundle.error.issues)
@@ -130,10 +134,8 @@ export function createApp(options: AppOptions) {
 
   mountAdminApi(app, options)
 
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: { title: 'Livetally', version: '1', description: 'Votes in over HTTP. Tallies come out over the WebSocket at /ws.' },
-  })
+  let description: object | undefined
+  app.get('/openapi.json', (c) => c.json((description ??= describeApi(app))))
 
   /** Gives the browser a voter cookie if it has none, or none that is signed with the present secret. */
   function setVoterCookie(c: Context, outcome: Awaited<ReturnType<VoteCaster['identify']>>) {

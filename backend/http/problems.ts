@@ -83,15 +83,10 @@ export function asProblem(error: HTTPException): Response {
   if (error.res?.headers.get('content-type') === PROBLEM_CONTENT_TYPE) return error.res
   const challenge = error.getResponse().headers.get('www-authenticate')
   const headers: Record<string, string> = challenge === null ? {} : { 'www-authenticate': challenge }
-  if (error.status === 401)
+  // of a malformed Authorization header the middleware makes 400, but whoever sent it lacks the token like anyone without one
+  if (error.status === 401 || challenge !== null)
     return problemResponse(401, 'not-allowed', 'This needs the header "Authorization: Bearer …" with the admin token.', headers)
-  if (error.status === 400)
-    return problemResponse(
-      400,
-      challenge === null ? 'bad-body' : 'bad-request',
-      error.message || 'The Authorization header is malformed.',
-      headers,
-    )
+  if (error.status === 400) return problemResponse(400, 'bad-body', error.message)
   return problemResponse(error.status, 'bad-request', error.message, headers)
 }
 

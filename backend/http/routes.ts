@@ -15,52 +15,70 @@ import {
   VoteBody,
 } from './schemas.ts'
 
-export const wrongBody = {
-  400: 'The body is not JSON or not of this shape.',
+/** No credentials are asked for. */
+const anyone: Record<string, string[]>[] = []
+/** A voter is known by either; a request without them gets a cookie. */
+const anyVoter = [{}, { voterCookie: [] }, { ticket: [] }]
+
+export const wrongName = { 400: 'No poll can have this name.' } as const
+const wrongNameOrTicket = { 400: 'No poll can have this name, or the ticket is longer than any.' } as const
+export const wrongBody = { 400: 'The body is not JSON or not of this shape, or no poll can have this name.' } as const
+export const wrongOrigin = { 403: 'Pages of this origin may not do this.' } as const
+/** The refusals that any request may get. */
+export const anywhere = {
   413: 'The body is too large.',
-  415: 'The body is not application/json.',
+  415: 'There is a body, and it is not application/json.',
+  503: 'Try again after `Retry-After` seconds; nothing was changed.',
+  504: 'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
 } as const
-export const busy = { 503: 'Try again after `Retry-After` seconds; nothing was changed.' } as const
 
 const asKnown = { description: 'As you know it.' } as const
 
 export const listPolls = createRoute({
   method: 'get',
   path: '/api/polls',
+  operationId: 'listPolls',
+  security: anyone,
   summary: 'All polls with their totals',
   description: 'Carries an ETag.',
-  responses: { 200: json(PollList, 'Oldest first.'), 304: asKnown, ...problems(busy) },
+  responses: { 200: json(PollList, 'Oldest first.'), 304: asKnown, ...problems(anywhere) },
 })
 
 export const readPoll = createRoute({
   method: 'get',
   path: '/api/polls/{poll}',
+  operationId: 'readPoll',
+  security: anyVoter,
   summary: 'A poll, its tally, and the ballot of this browser',
   description: 'Gives a browser that has none its voter cookie. Carries an ETag.',
   request: { params: PollParams, headers: TicketHeader },
   responses: {
     200: json(PollView, 'The poll.'),
     304: asKnown,
-    ...problems({ 404: 'No such poll.', ...busy }),
+    ...problems({ ...wrongNameOrTicket, 404: 'No such poll.', ...anywhere }),
   },
 })
 
 export const readBallot = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/vote',
+  operationId: 'readBallot',
+  security: anyVoter,
   summary: 'The ballot of this browser',
   description:
     'Gives a browser that has none its voter cookie. The next vote needs a higher `order` than the ballot has, or none.',
   request: { params: PollParams, headers: TicketHeader },
   responses: {
     200: json(BallotView, 'The ballot, or null if there is none.'),
-    ...problems({ 404: 'No such poll.', ...busy }),
+    ...problems({ ...wrongNameOrTicket, 404: 'No such poll.', ...anywhere }),
   },
 })
 
 export const vote = createRoute({
   method: 'put',
   path: '/api/polls/{poll}/vote',
+  operationId: 'vote',
+  security: [{ voterCookie: [] }, { ticket: [] }],
   summary: 'Cast or change the ballot of this browser',
   description:
     'Answered only after the ballot is committed. Repeating it is safe: one voter has one ballot. Of votes with an `order` the highest ' +
@@ -70,14 +88,14 @@ export const vote = createRoute({
     200: json(Receipt, 'The ballot stands.'),
     ...problems({
       ...wrongBody,
-      403: 'The poll takes votes with a ticket, and this is none.',
+      403: 'The poll takes votes with a ticket, and this is none; or pages of this origin may not vote.',
       401: 'No voter cookie, or a forged one; this response sets a good one: repeat the request with it.',
       404: 'No such poll.',
       409:
         'The poll is closed or not open yet, or ballots may not be changed, or a vote with this or a higher order stands for another ' +
         'option (`superseded`, with the `ballot` and its `order`).',
       422: 'The poll has no such option.',
-      ...busy,
+      ...anywhere,
     }),
   },
 })
@@ -85,6 +103,8 @@ export const vote = createRoute({
 export const readHistory = createRoute({
   method: 'get',
   path: '/api/polls/{poll}/history',
+  operationId: 'readHistory',
+  security: anyone,
   summary: 'How the poll got where it is',
   description:
     'The counts at the end of each step of time in which they changed, oldest first, the latest thousand. Carries an ETag.',
@@ -92,6 +112,6 @@ export const readHistory = createRoute({
   responses: {
     200: json(History, 'The points, as they were a second ago at the earliest.'),
     304: asKnown,
-    ...problems({ 400: 'No such step.', 404: 'No such poll.', ...busy }),
+    ...problems({ 400: 'No such step, or no poll can have this name.', 404: 'No such poll.', ...anywhere }),
   },
 })

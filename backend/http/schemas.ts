@@ -6,13 +6,30 @@ import { MAX_CLIENT_ORDER } from '../../shared/protocol/vote-order.ts'
 
 export const PollParams = z.object({ poll: PollSlug })
 
+/** Text of 1 to so many characters, not UTF-16 units. Postgres can hold neither a NUL nor an unpaired surrogate. */
+const text = (max: number) =>
+  z
+    .string()
+    .regex(new RegExp(String.raw`^[^\x00]{1,${max}}$`, 'u'), `1 to ${max} characters without NUL`)
+    .refine((given) => given.isWellFormed(), 'an unpaired surrogate is no character')
 const Options = z
-  .array(PollOption)
+  .array(PollOption.extend({ label: text(200) }))
   .min(2, 'a poll has at least two options')
   .max(50, 'a poll has 50 options at most')
   .refine((options) => new Set(options.map((option) => option.id)).size === options.length, 'option ids must differ')
-const Question = z.string().trim().min(1).max(500)
-const Time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
+  // JSON Schema cannot ask for more than that the options differ
+  .openapi({ uniqueItems: true, description: 'Their ids differ.' })
+const Question = z
+  .string()
+  .trim()
+  .pipe(text(500))
+  // white space around it is dropped before it is measured
+  .openapi({ type: 'string', pattern: String.raw`^\s*[^\s\x00](?:[^\x00]{0,498}[^\s\x00])?\s*$` })
+const Time = z.iso
+  .datetime({ offset: true })
+  .transform((given) => new Date(given))
+  .refine((time) => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9999, 'a time of the years 1 to 9999')
+  .openapi({ description: 'Of the years 1 to 9999.' })
 
 const schedule = {
   opensAt: Time.nullable().optional(),
@@ -21,7 +38,7 @@ const schedule = {
 const Visibility = z.enum(['live', 'after-vote', 'after-close'])
 const Policy = z.enum(['cookie', 'ticket'])
 const rules = { changeAllowed: z.boolean().optional(), visibility: Visibility.optional() }
-const SqlName = z.string().min(1).max(200)
+const SqlName = text(200)
 
 /** A table that another program writes, counted in place of ballots. */
 const Source = z.strictObject({ table: SqlName, optionColumn: SqlName })
@@ -56,7 +73,7 @@ export const PollEditBody = z
     ...rules,
   })
   .refine((edit) => Object.keys(edit).length > 0, 'name at least one field to change')
-  .openapi('PollEdit', { example: { state: 'closed' } })
+  .openapi('PollEdit', { minProperties: 1, example: { state: 'closed' } })
 
 const ORDER_RANGE = `an order is a whole number from 1 to ${MAX_CLIENT_ORDER}`
 export const VoteBody = z
@@ -107,15 +124,18 @@ export const Gateways = z
 export const PollList = z.object({ polls: z.array(PollFrame.extend({ total: z.int() })) }).openapi('PollList')
 export const Receipt = z.object({ poll: PollSlug, option: OptionId, order: Order }).openapi('Receipt')
 
+/** As the document shows it. */
+const ProblemView = z.object(Problem.shape).openapi('Problem')
+
 /** The response entry of a route for each problem it may answer with. */
 export function problems<const Status extends number>(descriptions: Readonly<Record<Status, string>>) {
   const entries = Object.entries<string>(descriptions).map(([status, description]) => [
     status,
-    { description, content: { [PROBLEM_CONTENT_TYPE]: { schema: Problem } } },
+    { description, content: { [PROBLEM_CONTENT_TYPE]: { schema: ProblemView } } },
   ])
   return Object.fromEntries(entries) as Record<
     Status,
-    { description: string; content: { [PROBLEM_CONTENT_TYPE]: { schema: typeof Problem } } }
+    { description: string; content: { [PROBLEM_CONTENT_TYPE]: { schema: typeof ProblemView } } }
   >
 }
 

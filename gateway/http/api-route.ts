@@ -41,6 +41,8 @@ export interface AnsweredRequest {
 }
 
 const MAX_BODY_BYTES = 65_536
+/** Methods whose requests have no body. */
+const READS = new Set(['GET', 'HEAD', 'TRACE'])
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** The target as our clients write it. A target that needs decoding does not match; the backend judges it. */
 const VOTE_TARGET = /^\/api\/polls\/([a-z0-9]+(?:-[a-z0-9]+)*)\/vote$/
@@ -117,11 +119,15 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
       const received = await receive(incoming)
       if (received instanceof Response) return received
       const { peer, body } = received
+      const { method = 'GET' } = incoming
       return await options.fetch({
-        method: incoming.method ?? 'GET',
+        // The web's Request, which the API may be given in this process, cannot have TRACE. The API takes OPTIONS nowhere either, and
+        // refuses both with the same list of methods.
+        method: method === 'TRACE' ? 'OPTIONS' : method,
         target,
         headers: headersFor(incoming, peer, requestId),
-        body,
+        // nor can it have a body with a request to read, where a body means nothing (RFC 9110 §9.3.1)
+        ...(READS.has(method) ? {} : { body }),
       })
     },
   }

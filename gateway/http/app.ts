@@ -1,11 +1,12 @@
 /** The edge over HTTP: probes, pages, and `/api` on its way to a backend. */
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
+import { methodNotAllowed } from 'hono/method-not-allowed'
 import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
 import { createTurns } from '../../shared/lifecycle/turns.ts'
 import { PollSlug } from '../../shared/protocol/frames.ts'
-import { problemResponse } from '../../shared/protocol/problem.ts'
+import { problemResponse, wrongMethod } from '../../shared/protocol/problem.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { OriginCheck } from '../access/allowed-origins.ts'
 import type { PeerReader } from '../access/client-address.ts'
@@ -31,6 +32,7 @@ export interface AppOptions {
 
 /** How many requests to read begin in one turn of the event loop, so that votes and tallies go on. */
 const READS_PER_TURN = 2
+const READS = new Set(['GET', 'HEAD'])
 
 /** What another site may show in a frame: a poll's results, also as an overlay. */
 const FRAMED_PATH = /^\/p\/[^/]+\/results$/
@@ -56,8 +58,8 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   app.get('/health', (c) => answer(c, probes.health()))
 
   const turn = createTurns(READS_PER_TURN)
-  app.get('*', async (_, next) => {
-    await turn()
+  app.use(async (c, next) => {
+    if (READS.has(c.req.method)) await turn()
     await next()
   })
   app.use(requestId())
@@ -80,6 +82,9 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
     const headers = FRAMED_PATH.test(c.req.path) ? framed : LOADABLE_PATH.test(c.req.path) ? loadable : closed
     return headers(c, next)
   })
+  const refuseWrongMethod = methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => wrongMethod(methods) })
+  // the backend says which methods the API takes where
+  app.use((c, next) => (c.req.path.startsWith('/api/') ? next() : refuseWrongMethod(c, next)))
   for (const path of ['/assets/*', '/p/:poll/qr.svg']) app.get(path, readable)
   for (const path of ['/api/polls', '/api/polls/:poll/history']) app.get(path, readable)
   for (const path of ['/api/polls/:poll', '/api/polls/:poll/vote']) app.on(['GET', 'PUT', 'OPTIONS'], path, votable)

@@ -22,17 +22,16 @@ export const PollSlug = z
 /** An option's name in ballots and counts: up to 64 printable characters, no white space at either end. */
 export const OptionId = z
   .string()
-  .min(1)
-  .max(64)
-  .regex(/^[^\s\p{C}](?:[^\p{C}]*[^\s\p{C}])?$/u, 'printable characters, no white space at either end')
+  .regex(/^[^\s\p{C}](?:[^\p{C}]{0,62}[^\s\p{C}])?$/u, '1 to 64 printable characters, no white space at either end')
 
 /** One of the answers a poll offers, in the order it is shown. */
 export const PollOption = z.object({
   id: OptionId,
-  label: z.string().min(1).max(200),
+  /** 1 to 200 characters, each of one or two UTF-16 units. */
+  label: z.string().min(1).max(400),
   color: z
     .string()
-    .regex(/^#[0-9a-f]{6}$/i, 'a colour as #rrggbb')
+    .regex(/^#[0-9a-fA-F]{6}$/, 'a colour as #rrggbb')
     .optional(),
 })
 

@@ -18,6 +18,7 @@ const TITLES: Readonly<Record<string, string>> = {
   'unsupported-media-type': 'The body has the wrong content type',
   'too-large': 'The body is too large',
   'not-found': 'There is nothing here',
+  'wrong-method': 'The method is not taken here',
   'unknown-poll': 'There is no such poll',
   'unknown-option': 'The poll has no such option',
   'poll-closed': 'The poll is closed',
@@ -43,6 +44,12 @@ const TITLES: Readonly<Record<string, string>> = {
 /** A problem of a known kind. The type is a relative reference, `/problems/<kind>`; `further` are its own members (RFC 9457 §3.2). */
 export function problem(status: number, kind: string, detail: string, further: Readonly<Record<string, unknown>> = {}): Problem {
   return { type: `/problems/${kind}`, title: TITLES[kind] ?? kind, status, detail, ...further }
+}
+
+/** The answer to a method that its target does not take; `methods` are those that it does (RFC 9110 §15.5.6). */
+export function wrongMethod(methods: readonly string[]): Response {
+  const allow = methods.join(', ')
+  return problemResponse(405, 'wrong-method', `This address takes ${allow}.`, { allow })
 }
 
 /** The same as a response. */

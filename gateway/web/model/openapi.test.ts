@@ -7,6 +7,7 @@ const DOCUMENT: OpenApi = {
     '/api/polls/{poll}/vote': {
       put: {
         summary: 'Cast',
+        security: [{ voterCookie: [] }],
         parameters: [{ name: 'poll', in: 'path', required: true, schema: { type: 'string' } }],
         requestBody: { content: { 'application/json': { schema: { $ref: '#/components/schemas/Vote' } } } },
         responses: { 200: { description: 'It stands.' }, 404: { description: 'No such poll.' } },

@@ -7,7 +7,7 @@ export interface OpenApi {
 interface OperationObject {
   readonly summary?: string
   readonly description?: string
-  readonly security?: readonly object[]
+  readonly security?: readonly Readonly<Record<string, unknown>>[]
   readonly parameters?: readonly ParameterObject[]
   readonly requestBody?: { readonly content?: Content }
   readonly responses?: Readonly<Record<string, { readonly description?: string; readonly content?: Content }>>
@@ -78,7 +78,7 @@ function operationOf(document: OpenApi, method: string, path: string, operation:
     path,
     summary: operation.summary ?? '',
     description: operation.description ?? '',
-    isGuarded: (operation.security ?? []).length > 0,
+    isGuarded: (operation.security ?? []).some((accepted) => 'adminToken' in accepted),
     parameters: (operation.parameters ?? []).map((parameter) => ({
       name: parameter.name,
       place: parameter.in,
