@@ -94,7 +94,7 @@ async function startService(entry: string, env: Readonly<Record<string, string>>
   const child = startChild({ entry, env })
   try {
     const { port } = await child.logged((line) => line.msg === 'listening', START)
-    const url = `http://127.0.0.1:${Number(port)}`
+    const url = `http://${env['HOST'] === '::1' ? '[::1]' : '127.0.0.1'}:${Number(port)}`
     await child.answers(`${url}/ready`, START)
     return { child, url }
   } catch (error) {

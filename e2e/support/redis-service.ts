@@ -28,15 +28,17 @@ export interface RedisService {
 export interface RedisOptions {
   /** A free one unless told. */
   readonly port?: number
+  /** The address at which it listens: 127.0.0.1 unless told. In a container it is always that. */
+  readonly host?: string
 }
 
 export const REDIS_IMAGE = process.env['REDIS_IMAGE'] ?? 'redis:7-alpine'
 const READY_LINE = /Ready to accept connections/
 
 /** Starts a Redis: the one installed, or a container. Undefined where this machine has neither. */
-export async function startRedis({ port }: RedisOptions = {}): Promise<RedisService> {
+export async function startRedis({ port, host = '127.0.0.1' }: RedisOptions = {}): Promise<RedisService> {
   const chosenPort = port ?? (await freePort())
-  const recipe = await redisRecipe(chosenPort)
+  const recipe = await redisRecipe(chosenPort, host)
   if (recipe === undefined) throw new Error('there is no Redis to start: install redis-server, or a Docker engine')
   const server = createServer(recipe)
   const stop = () => server.discard('SIGTERM')
@@ -47,7 +49,7 @@ export async function startRedis({ port }: RedisOptions = {}): Promise<RedisServ
     throw error
   }
   return {
-    url: `redis://127.0.0.1:${chosenPort}`,
+    url: `redis://${host.includes(':') ? `[${host}]` : host}:${chosenPort}`,
     port: chosenPort,
     origin: recipe.name,
     kill: () => server.end('SIGKILL'),
@@ -59,7 +61,7 @@ export async function startRedis({ port }: RedisOptions = {}): Promise<RedisServ
   }
 }
 
-async function redisRecipe(port: number): Promise<ServerRecipe | undefined> {
+async function redisRecipe(port: number, host: string): Promise<ServerRecipe | undefined> {
   const program = await installedRedis()
   if (program !== undefined) {
     const user = unprivilegedUser()
@@ -68,7 +70,7 @@ async function redisRecipe(port: number): Promise<ServerRecipe | undefined> {
     return {
       name: program,
       command: program,
-      args: ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', directory],
+      args: ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', directory],
       cwd: directory,
       user,
       readyLine: READY_LINE,

@@ -11,7 +11,7 @@ import { hostVariable, logLevelVariable } from '../../shared/config/service-vari
 
 export const standaloneVariables = {
   PORT: { schema: port, fallback: '8080', description: 'port to listen on' },
-  HOST: { ...hostVariable, fallback: '127.0.0.1', description: 'address to listen on; 0.0.0.0 lets phones in' },
+  HOST: { ...hostVariable, fallback: '127.0.0.1', description: 'address to listen on; :: lets phones in' },
   DATA_DIR: { schema: text, fallback: './data', description: 'where the embedded database lives' },
   ADMIN_TOKEN: {
     schema: secretText(MIN_SECRET_LENGTH),

@@ -1,7 +1,8 @@
 /** The variables that services share, described once. */
 import { durationMs, integer, oneOf, port, text, url, type Variable } from './env.ts'
 
-export const hostVariable: Variable<string> = { schema: text, fallback: '0.0.0.0', description: 'address to listen on' }
+/** `::` is every address of IPv6 and IPv4. */
+export const hostVariable: Variable<string> = { schema: text, fallback: '::', description: 'address to listen on' }
 
 export const logLevelVariable = {
   schema: oneOf('debug', 'info', 'warn', 'error', 'silent'),

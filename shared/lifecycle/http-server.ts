@@ -28,6 +28,7 @@ const BACKLOG = 4_096
 export interface Address {
   /** 0 for any free one. */
   readonly port: number
+  /** `::` for every address of IPv6 and IPv4. */
   readonly host: string
   /** Whether other sockets may listen on the same port: all of them must say so and belong to the same user. Default false. */
   readonly reusePort?: boolean
@@ -35,7 +36,8 @@ export interface Address {
 
 /** Resolves to the port once the server listens; rejects when it cannot. */
 export async function listen(server: Server, { port, host, reusePort = false }: Address): Promise<number> {
-  server.listen({ port, host, reusePort, backlog: BACKLOG })
+  // without a host Node listens at `::`, or at 0.0.0.0 where the kernel has no IPv6
+  server.listen({ port, ...(host === '::' ? {} : { host }), reusePort, backlog: BACKLOG })
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
 }
