@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { BlockList } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Deployment } from 'kubernetes-types/apps/v1.d.ts'
-import type { Container } from 'kubernetes-types/core/v1.d.ts'
+import type { Container, Service } from 'kubernetes-types/core/v1.d.ts'
+import type { LabelSelector } from 'kubernetes-types/meta/v1.d.ts'
+import type { NetworkPolicy, NetworkPolicyPeer } from 'kubernetes-types/networking/v1.d.ts'
 import { parse, parseAllDocuments } from 'yaml'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
@@ -104,6 +107,94 @@ test('each service is told only variables that it knows, and all that it require
     )
   }
 })
+
+test('a Service has an address of each kind that the cluster has, and Redis listens at both', () => {
+  for (const service of manifests.filter(({ kind }) => kind === 'Service') as Service[]) {
+    assert.equal(service.spec?.ipFamilyPolicy, 'PreferDualStack', service.metadata?.name)
+  }
+  const { args = [] } = onlyContainer(services.find(({ metadata }) => metadata?.name === 'redis'))
+  const bind = args.indexOf('--bind')
+  assert.deepEqual(args.slice(bind + 1, args.indexOf('--protected-mode')), ['*', '-::*'])
+})
+
+/** Where a pod would connect to. */
+interface Destination {
+  readonly address?: string
+  readonly pod?: string
+  /** The labels of its namespace; without them, that of the manifests. */
+  readonly namespace?: Readonly<Record<string, string>>
+  readonly port: number | string
+  readonly protocol?: 'UDP'
+}
+
+const KUBE_SYSTEM = { 'kubernetes.io/metadata.name': 'kube-system' }
+const DNS = { port: 53, protocol: 'UDP' } as const
+
+for (const [from, to, what, isAllowed] of [
+  ['backend', { address: '10.20.30.40', port: 5432 }, 'a Postgres in a private network', true],
+  ['backend', { address: 'fd12:3456::7', port: 5432 }, 'a Postgres in a private network of IPv6', true],
+  ['backend', { pod: 'postgres', namespace: { 'livetally/postgres': 'true' }, port: 5432 }, 'a Postgres in the cluster', true],
+  ['backend', { pod: 'postgres', namespace: { other: 'true' }, port: 5432 }, 'pods of any other namespace', false],
+  ['backend', { address: '203.0.113.5', port: 5432 }, 'a Postgres in the world', false],
+  ['backend', { address: '2001:db8::5', port: 5432 }, 'a Postgres in the world of IPv6', false],
+  ['backend', { address: '169.254.169.254', port: 80 }, "the cloud's metadata", false],
+  ['backend', { address: '10.20.30.40', port: 443 }, 'another port of a private network', false],
+  ['backend', { pod: 'redis', port: 'redis' }, 'Redis', true],
+  ['gateway', { address: '10.20.30.40', port: 5432 }, 'Postgres', false],
+  ['gateway', { pod: 'backend', port: 'http' }, 'a backend', true],
+  ['gateway', { pod: 'redis', port: 'redis' }, 'Redis', true],
+  ['redis', { pod: 'backend', port: 'http' }, 'a backend', false],
+  ['redis', { address: '203.0.113.5', port: 443 }, 'the world', false],
+  ['gateway', { pod: 'kube-dns', namespace: KUBE_SYSTEM, ...DNS }, 'the DNS of the cluster', true],
+  ['gateway', { address: '169.254.20.10', ...DNS }, 'a DNS cache of the node', true],
+  ['backend', { address: '169.254.20.10', port: 53 }, 'a DNS cache of the node by TCP', true],
+  ['backend', { address: '10.96.0.10', ...DNS }, "the address of the cluster's DNS, at which such a cache listens too", true],
+  ['backend', { address: 'fd00:10:96::a', ...DNS }, 'the same of IPv6', true],
+  ['backend', { address: '8.8.8.8', ...DNS }, 'a DNS server in the world', false],
+  ['backend', { address: '169.254.169.253', ...DNS }, 'another link-local address', false],
+] as const satisfies readonly (readonly [string, Destination, string, boolean])[]) {
+  test(`${from} ${isAllowed ? 'reaches' : 'does not reach'} ${what}`, () => assert.equal(mayReach(from, to), isAllowed))
+}
+
+/** Whether the policies let a pod of that name connect there. */
+function mayReach(from: string, to: Destination): boolean {
+  const policies = (manifests.filter(({ kind }) => kind === 'NetworkPolicy') as NetworkPolicy[]).filter(
+    ({ spec }) => spec?.policyTypes?.includes('Egress') === true && selects(spec.podSelector, { 'app.kubernetes.io/name': from }),
+  )
+  assert.ok(policies.length > 0, 'without a policy everything is allowed')
+  return policies
+    .flatMap(({ spec }) => spec?.egress ?? [])
+    .some(
+      ({ to: peers, ports }) =>
+        (peers === undefined || peers.some((peer) => isPeer(peer, to))) &&
+        (ports === undefined ||
+          ports.some(({ port, protocol = 'TCP' }) => port === to.port && protocol === (to.protocol ?? 'TCP'))),
+    )
+}
+
+function isPeer({ ipBlock, namespaceSelector, podSelector }: NetworkPolicyPeer, to: Destination): boolean {
+  if (ipBlock !== undefined) return to.address !== undefined && isWithin(to.address, ipBlock.cidr)
+  if (to.pod === undefined) return false
+  const isNamespace =
+    namespaceSelector === undefined ? to.namespace === undefined : selects(namespaceSelector, to.namespace ?? {})
+  return isNamespace && selects(podSelector, { 'app.kubernetes.io/name': to.pod })
+}
+
+function isWithin(address: string, cidr: string): boolean {
+  const [network = '', bits] = cidr.split('/')
+  const family = (text: string) => (text.includes(':') ? 'ipv6' : 'ipv4')
+  const list = new BlockList()
+  list.addSubnet(network, Number(bits), family(network))
+  return list.check(address, family(address))
+}
+
+function selects(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = selector ?? {}
+  return (
+    Object.entries(matchLabels).every(([name, value]) => labels[name] === value) &&
+    matchExpressions.every(({ key, operator, values = [] }) => operator === 'In' && values.includes(labels[key] ?? ''))
+  )
+}
 
 function onlyContainer(deployment: Deployment | undefined): Container {
   const containers = deployment?.spec?.template.spec?.containers ?? []

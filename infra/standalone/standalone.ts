@@ -75,7 +75,8 @@ export async function runStandalone({ host, config, starting }: StandaloneOption
           })
     simulated?.catch((error: unknown) => log.warn({ err: error }, 'the simulation ended with an error'))
 
-    const origin = `http://${config.host === '0.0.0.0' ? 'localhost' : config.host}:${port}`
+    const isAnyAddress = config.host === '::' || config.host === '0.0.0.0'
+    const origin = `http://${isAnyAddress ? 'localhost' : config.host.replace(/^.*:.*$/, '[$&]')}:${port}`
     host.stdout.write(`Livetally is at ${origin}\n  vote and watch: ${origin}/p/${slug}\n`)
     if (config.adminTokenFile !== undefined) host.stdout.write(`  admin token:    ${config.adminTokenFile}\n`)
     return [{ name: 'simulation', run: () => simulation.abort() }, ...gateway.stages, ...backend.stages]
