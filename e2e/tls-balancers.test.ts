@@ -212,6 +212,31 @@ for (const name of PROXIES) {
   })
 }
 
+/** Of one handshake, from a balancer at the gateway's own machine. */
+const SAID: Readonly<Record<string, Record<string, string>>> = {
+  'as Traefik does': {
+    'x-forwarded-for': '203.0.113.9',
+    'x-forwarded-host': 'vote.example',
+    'x-forwarded-port': '443',
+    'x-forwarded-proto': 'wss',
+  },
+  'twice in one field': { 'x-forwarded-proto': 'https,http' },
+  'in capitals': { 'x-forwarded-proto': 'HTTPS' },
+  'by the standard': { forwarded: 'for="[2001:db8::1]:4711";proto=https;host=vote.example' },
+}
+
+for (const [how, headers] of Object.entries(SAID)) {
+  test(`a gateway knows a page at https for its own when the balancer says so ${how}`, async () => {
+    const gateway = cluster.gateways[1]?.url ?? ''
+    const told = { host: 'vote.example', ...headers }
+    const watcher = await watch(gateway, ['tea'], { headers: told, origin: 'https://vote.example' })
+    await watcher.until((frame) => frame.type === 'tally')
+    watcher.close()
+    for (const origin of ['http://vote.example', 'https://evil.example'])
+      await assert.rejects(watch(gateway, ['tea'], { headers: told, origin }), /403/)
+  })
+}
+
 test('a socket that is quiet for 90 s is still there', { timeout: 240_000 }, async () => {
   for (const { watcher, since } of quiet.values()) {
     await delay(Math.max(0, since + QUIET_MS - performance.now()))
