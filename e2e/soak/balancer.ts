@@ -44,7 +44,7 @@ export async function startBalancer(): Promise<Balancer> {
     const tryNext = () => {
       if (near.destroyed) return
       const url = urls.shift()
-      if (url === undefined) return void near.resetAndDestroy()
+      if (url === undefined) return void near.destroy()
       const far = connect({ port: Number(new URL(url).port), host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
       sockets.add(far)
       let isConnected = false

@@ -58,9 +58,9 @@ try {
     say: (line) => process.stderr.write(`${line}\n`),
   })
   process.stdout.write(`${text}\nThe report, the ledger and the logs: ${directory}\n`)
-  process.exitCode = report.violations.length === 0 ? 0 : 1
+  process.exit(report.violations.length === 0 ? 0 : 1)
 } catch (error) {
   if (!interrupted.signal.aborted) throw error
   process.stderr.write('interrupted; everything that was started has been stopped\n')
-  process.exitCode = 130
+  process.exit(130)
 }

@@ -29,7 +29,7 @@ export async function openRelay(targetPort: number): Promise<Relay> {
     near.on('end', () => far.end())
     far.on('end', () => near.end())
     near.on('error', () => far.destroy())
-    far.on('error', () => near.resetAndDestroy())
+    far.on('error', () => reset(near))
     near.on('close', () => {
       pairs.delete(near)
       far.destroy()
@@ -46,8 +46,8 @@ export async function openRelay(targetPort: number): Promise<Relay> {
   const cut = () => {
     holding = false
     for (const [near, far] of pairs) {
-      near.resetAndDestroy()
-      far.resetAndDestroy()
+      reset(near)
+      far.destroy()
     }
   }
   return {
@@ -65,4 +65,10 @@ export async function openRelay(targetPort: number): Promise<Relay> {
       await closed
     },
   }
+}
+
+/** Where an end was begun the socket is only destroyed, since Node spun at its exit when one was reset on top of that. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
