@@ -16,7 +16,7 @@ import { createPollStore, type PollStore } from './polls/poll-store.ts'
 import { createPollViews } from './http/poll-view.ts'
 import { createPoller } from './tallies/poller.ts'
 import { createTallyReader } from './tallies/tally-reader.ts'
-import { keepUp } from './tallies/upkeep.ts'
+import { createUpkeep } from './tallies/upkeep.ts'
 import { createTicketStore } from './polls/ticket-store.ts'
 import { createVoteCaster, type VoteCaster } from './http/cast-vote.ts'
 import { createVoterCookie } from './http/voter-cookie.ts'
@@ -66,6 +66,8 @@ export function createBackend(options: BackendOptions): Backend {
     bus,
     log,
     clock,
+    // PGlite's only connection is shared with statements that may take long
+    readMs: database.kind === 'pglite' ? 60_000 : 6_000,
     onStuck: (stage) => stuck.add(1, { stage }),
     maxPerSecond: options.talliesPerSecond ?? 20,
   })
@@ -76,10 +78,12 @@ export function createBackend(options: BackendOptions): Backend {
     onCommitted: () => poller.wake(),
     ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
   })
+  const upkeep = createUpkeep({ database, advance: polls.advance, record: tallies.recordHistory, log, now })
   const checks: Check[] = [
     { name: 'postgres', critical: true, read: () => poller.reading },
     { name: 'bus', critical: false, read: () => bus.health },
     { name: 'publishing', critical: false, read: () => poller.publishing },
+    { name: 'upkeep', critical: false, read: () => upkeep.health },
   ]
   const probes = createProbes({
     phase: life.phase,
@@ -117,8 +121,7 @@ export function createBackend(options: BackendOptions): Backend {
   const polling = new AbortController()
   const polled = poller.run(polling.signal)
   const keeping = new AbortController()
-  const { advance } = polls
-  const kept = keepUp({ database, advance, record: tallies.recordHistory, log, now }, keeping.signal)
+  const kept = upkeep.run(keeping.signal)
   /** Stops the poller, which reads and publishes once more what was just committed, and then the upkeep, which records it. */
   const stopPolling = async () => {
     polling.abort()

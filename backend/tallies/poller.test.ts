@@ -24,6 +24,7 @@ const snapshot = (slug: string, version: number): Snapshot => ({
 function createScene() {
   const versions = new Map<string, number>()
   const unread = new Set<string>()
+  const read = new Map<string, Snapshot>()
   const offered: { slug: string; version: number; at: number }[] = []
   let heard: (() => void) | undefined
   const store = {
@@ -33,6 +34,7 @@ function createScene() {
       store.reads++
       if (store.fault !== undefined) throw store.fault
       const changed = [...unread].map((slug) => snapshot(slug, versions.get(slug) ?? 0))
+      for (const news of changed) read.set(news.tally.poll, news)
       unread.clear()
       return changed
     },
@@ -42,7 +44,7 @@ function createScene() {
       store.removed = new Map()
       return taken
     },
-    known: () => [...versions].map(([slug, version]) => snapshot(slug, version)),
+    known: () => [...read.values()],
   }
   const bus = {
     fault: undefined as Error | undefined,
@@ -87,6 +89,7 @@ function createScene() {
       versions.set(slug, (versions.get(slug) ?? 0) + 1)
       unread.add(slug)
     },
+    latest: (slug: string) => versions.get(slug) ?? 0,
     versions: (slug: string) => offered.filter((offer) => offer.slug === slug).map((offer) => offer.version),
     /** Resolves when the condition holds, which is checked whenever the bus is called. */
     until: async (condition: () => boolean) => {
@@ -177,7 +180,7 @@ describe('the poller', { timeout: 60_000 }, () => {
         poller.wake()
         await new Promise((resolve) => setTimeout(resolve, 2))
       }
-      const last = scene.store.known()[0]?.tally.version ?? 0
+      const last = scene.latest('busy')
       await scene.until(() => scene.versions('busy').at(-1) === last)
     })
     const [first] = scene.offered
@@ -242,6 +245,21 @@ describe('the poller', { timeout: 60_000 }, () => {
     assert.deepEqual([scene.versions('one'), scene.versions('two')], [[1, 2, 2], [1]])
   })
 
+  test('publishes the tally of one poll in time while thousands are compared and offered', async () => {
+    const scene = createScene()
+    for (let n = 0; n < 5_000; n += 1) scene.change(`poll-${n}`)
+    await running(scene, async (poller) => {
+      await scene.until(() => scene.offered.length > 1_000)
+      scene.change('busy')
+      poller.wake()
+      await scene.until(() => scene.offered.some(({ slug }) => slug === 'busy'))
+      assert.ok(poller.publishing.ok)
+      await scene.until(() => scene.offered.length === 5_001)
+      // some were offered before the others had been read a second time
+      assert.ok(scene.store.reads >= 5, `${scene.store.reads} reads`)
+    })
+  })
+
   test('begins a stage again that hangs, says so, counts it, and publishes what changed meanwhile', async () => {
     const scene = createScene()
     const stuck: string[] = []
@@ -253,7 +271,7 @@ describe('the poller', { timeout: 60_000 }, () => {
         scene.change('busy')
         while (stuck.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
         assert.equal(poller.publishing.ok, false)
-        assert.match(poller.publishing.error ?? '', /not ended within 3000 ms/)
+        assert.match(poller.publishing.error ?? '', /not answered within 3000 ms/)
         scene.change('busy')
         scene.bus.isHanging = false
         await scene.until(() => scene.versions('busy').includes(2))

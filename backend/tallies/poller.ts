@@ -3,17 +3,10 @@ import { type Clock, wait } from '../../shared/lifecycle/clock.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
-import { createRetryGuard, type RetryGuard } from '../../shared/lifecycle/retry-guard.ts'
+import { within } from '../../shared/lifecycle/within.ts'
+import { createRetryGuard, healthOf, type StageHealth } from '../../shared/lifecycle/retry-guard.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
 import type { TallyReader } from './tally-reader.ts'
-
-/** What became of the last try of a stage. */
-export interface StageHealth {
-  readonly ok: boolean
-  /** When it last succeeded, in monotonic ms; undefined before the first time. */
-  readonly at: number | undefined
-  readonly error?: string
-}
 
 export interface Poller {
   /** To be called after a commit: the poller reads now rather than at the next interval. */
@@ -31,7 +24,9 @@ export interface PollerOptions {
   readonly bus: Pick<TallyBus, 'admit' | 'forget' | 'heartbeat' | 'keep'>
   readonly log: Log
   readonly clock: Pick<Clock, 'now' | 'date'>
-  /** Called when a stage was given up and begun again since it had not ended within `STAGE_MS`. */
+  /** How long reading may take before it is begun again, in ms: longer than the database's own bounds. Default 6 000. */
+  readonly readMs?: number
+  /** Called when a stage hung and was given up. */
   readonly onStuck?: (stage: 'read' | 'publish') => void
   /** Time between reads when `wake` is not called, which is how late another program's votes are seen. Default 50. */
   readonly intervalMs?: number
@@ -42,17 +37,21 @@ export interface PollerOptions {
 const HEARTBEAT_MS = 1_000
 /** How often what the bus keeps is compared with what is known: a Redis that came back older differs, and says nothing. */
 const COMPARE_MS = 4_000
-/**
- * A stage that has not ended after so long, in ms, is begun again. What it waits for has shorter bounds of its own; this one holds
- * where they fail.
- */
-const STAGE_MS = 3_000
+/** What the bus has not answered after so long, in ms, is given up. It has shorter bounds of its own; this one holds where they fail. */
+const ANSWER_MS = 3_000
 /** Time between reads at least, however often `wake` is called. */
 const READ_GAP_MS = 5
 /** Snapshots offered to the bus, and polls forgotten by it, at a time. */
 const ADMIT_AT_ONCE = 100
-/** Polls compared with the bus at a time. */
-const COMPARE_AT_ONCE = 500
+/** Snapshots offered before the database is read again, so that many polls do not hold up the tally of one. */
+const ADMIT_PER_ROUND = 1_000
+/** Polls compared with the bus in each round. */
+const COMPARE_PER_ROUND = 250
+
+/** The answer of the bus, or a rejection with `TimedOut`. */
+function answer<T>(work: Promise<T>): Promise<T> {
+  return within(ANSWER_MS, 'the bus has not answered', work)
+}
 
 export function createPoller(options: PollerOptions): Poller {
   const { store, bus, clock, log, onStuck = () => {} } = options
@@ -64,7 +63,7 @@ export function createPoller(options: PollerOptions): Poller {
     now,
     begins: 'the database cannot be read',
     ends: 'the database can be read again',
-    boundMs: STAGE_MS,
+    boundMs: options.readMs ?? 6_000,
     onStuck: () => onStuck('read'),
   })
   const publishing = createRetryGuard({
@@ -72,7 +71,6 @@ export function createPoller(options: PollerOptions): Poller {
     now,
     begins: 'tallies cannot be published',
     ends: 'tallies are published again',
-    boundMs: STAGE_MS,
     onStuck: () => onStuck('publish'),
   })
   /** By slug, the newest snapshot of each poll that was read and is not yet published. */
@@ -86,6 +84,8 @@ export function createPoller(options: PollerOptions): Poller {
   let nextCompareAt = 0
   /** The wall time of the last read. */
   let readDate: number | undefined
+  /** What is still to be compared with the bus in this turn. */
+  let uncompared: Snapshot[] = []
   /** `wake` was called since the last read began. */
   let wanted = false
   let endPause: (() => void) | undefined
@@ -109,7 +109,7 @@ export function createPoller(options: PollerOptions): Poller {
     const offered = await Promise.allSettled(
       batch.map(async ([slug, snapshot]) => {
         offeredAt.set(slug, now())
-        await bus.admit(snapshot)
+        await answer(bus.admit(snapshot))
         if (pending.get(slug) === snapshot) pending.delete(slug)
       }),
     )
@@ -117,41 +117,38 @@ export function createPoller(options: PollerOptions): Poller {
     if (failed !== undefined) throw failed.reason
   }
 
-  const publish = async (due: (slug: string) => boolean) => {
+  const publish = async (due: (slug: string) => boolean, isLast = false) => {
     await publishing.guard(async () => {
       if (now() >= nextHeartbeatAt && readDate !== undefined && reading.error === undefined) {
         // a bus that has lost everything is filled again at once
-        if (!(await bus.heartbeat(readDate))) nextCompareAt = now()
+        if (!(await answer(bus.heartbeat(readDate)))) nextCompareAt = now()
         nextHeartbeatAt = now() + HEARTBEAT_MS
       }
       if (now() >= nextCompareAt) {
-        await compare()
         nextCompareAt = now() + COMPARE_MS
+        uncompared = store.known()
       }
+      if (uncompared.length > 0) await compare(uncompared.splice(0, COMPARE_PER_ROUND))
       for (const [slug, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(slug)
-      const batch = [...pending].filter(([slug]) => due(slug))
+      const batch = [...pending].filter(([slug]) => due(slug)).slice(0, isLast ? undefined : ADMIT_PER_ROUND)
       for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
       const gone = [...removed]
       for (let i = 0; i < gone.length; i += ADMIT_AT_ONCE) await forget(gone.slice(i, i + ADMIT_AT_ONCE))
     })
   }
 
-  /** Offers what the bus lacks or keeps in an older version, and makes it keep the rest. */
-  const compare = async () => {
-    const known = store.known()
-    for (let i = 0; i < known.length; i += COMPARE_AT_ONCE) {
-      const some = known.slice(i, i + COMPARE_AT_ONCE)
-      const kept = await bus.keep(some.map(({ tally }) => tally.poll))
-      for (const snapshot of some) {
-        const { poll: slug } = snapshot.tally
-        if (isNewer(snapshot.tally, kept.get(slug)) && !pending.has(slug)) pending.set(slug, snapshot)
-      }
+  /** Takes note of what the bus lacks or keeps in an older version, and makes it keep the rest. */
+  const compare = async (some: readonly Snapshot[]) => {
+    const kept = await answer(bus.keep(some.map(({ tally }) => tally.poll)))
+    for (const snapshot of some) {
+      const { poll: slug } = snapshot.tally
+      if (isNewer(snapshot.tally, kept.get(slug)) && !pending.has(slug)) pending.set(slug, snapshot)
     }
   }
 
   /** Every replica does this, since each may have offered the poll after another one had it forgotten. */
   const forget = async (batch: readonly (readonly [string, number])[]) => {
-    await Promise.all(batch.map(async ([slug, epoch]) => await bus.forget(slug, epoch)))
+    await Promise.all(batch.map(async ([slug, epoch]) => await answer(bus.forget(slug, epoch))))
     for (const [slug, epoch] of batch) if (removed.get(slug) === epoch) removed.delete(slug)
   }
 
@@ -189,7 +186,7 @@ export function createPoller(options: PollerOptions): Poller {
       }
       // what is not there when the process leaves is not waited for
       if (reading.error === undefined) await read()
-      if (publishing.error === undefined) await publish(() => true)
+      if (publishing.error === undefined) await publish(() => true, true)
     },
     get reading() {
       return healthOf(reading)
@@ -198,8 +195,4 @@ export function createPoller(options: PollerOptions): Poller {
       return healthOf(publishing)
     },
   }
-}
-
-function healthOf({ error, at }: RetryGuard): StageHealth {
-  return { ok: error === undefined && at !== undefined, at, ...(error === undefined ? {} : { error }) }
 }

@@ -185,7 +185,11 @@ export function createTallyReader(database: Database): TallyReader {
       return known === undefined ? undefined : snapshotOf(known.poll, known.counters, options?.revealed)
     },
     readAll: async () => (await allCountedPolls(database)).map(({ poll, counters }) => snapshotOf(poll, counters)),
-    close: forget,
+    close: () => {
+      // a call under way must not leave a fresh connection behind
+      calls += 1
+      return forget()
+    },
   }
 }
 

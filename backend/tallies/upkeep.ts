@@ -1,6 +1,6 @@
 /** Opens and closes polls whose time has come and records the history, beside the poller, so that tallies wait for neither. */
 import { wait } from '../../shared/lifecycle/clock.ts'
-import { createRetryGuard } from '../../shared/lifecycle/retry-guard.ts'
+import { createRetryGuard, healthOf, type StageHealth } from '../../shared/lifecycle/retry-guard.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, Queryable, Session } from '../database/database.ts'
 
@@ -20,8 +20,13 @@ const RECORD_MS = 1_000
 /** A round that has not ended after so long, in ms, is begun again on another connection. */
 const ROUND_MS = 6_000
 
-/** Works on a connection of its own until the signal aborts, then records once more. Never rejects. */
-export async function keepUp(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
+export interface Upkeep {
+  /** Works on a connection of its own until the signal aborts, then records once more. Never rejects. */
+  run(signal: AbortSignal): Promise<void>
+  readonly health: StageHealth
+}
+
+export function createUpkeep(options: UpkeepOptions): Upkeep {
   const { database, advance, record, now } = options
   let session: Session | undefined
   let nextRecordAt = now() + RECORD_MS
@@ -51,11 +56,18 @@ export async function keepUp(options: UpkeepOptions, signal: AbortSignal): Promi
     await record(connection)
   }
 
-  while (!signal.aborted) {
-    await upkeep.guard(round)
-    await wait(Math.max(ADVANCE_MS, upkeep.retryAt - now()), signal)
+  return {
+    async run(signal) {
+      while (!signal.aborted) {
+        await upkeep.guard(round)
+        await wait(Math.max(ADVANCE_MS, upkeep.retryAt - now()), signal)
+      }
+      nextRecordAt = 0
+      if (upkeep.error === undefined) await upkeep.guard(round)
+      await drop()
+    },
+    get health() {
+      return healthOf(upkeep)
+    },
   }
-  nextRecordAt = 0
-  if (upkeep.error === undefined) await upkeep.guard(round)
-  await drop()
 }

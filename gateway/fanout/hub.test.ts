@@ -74,8 +74,8 @@ function framesIn(bytes: Buffer): Frame[] {
 
 function setup() {
   const clock = createManualClock(1_000_000)
-  let sourceAt: number | undefined = 1_000_000
-  let sourceAgeMs: number | undefined = 0
+  let sourceAt = 1_000_000
+  let sourceAgeMs = 0
   const hub = createHub({ clock, sourceAt: () => sourceAt, sourceAgeMs: () => sourceAgeMs, slowMs: 10_000 })
   const join = (slugs = ['p'], protocol: string = SUBPROTOCOL) => {
     const socket = new FakeSocket(clock.now, protocol)
@@ -103,7 +103,7 @@ function setup() {
     }
   }
   /** When the source was last heard, by its clock, and how long ago that is. */
-  const setSource = (at: number | undefined, ageMs?: number) => {
+  const setSource = (at: number, ageMs: number) => {
     sourceAt = at
     sourceAgeMs = ageMs
   }

@@ -9,13 +9,13 @@ import { textFrame } from './text-frame.ts'
 
 export interface HubOptions {
   readonly clock: Clock
-  /** When a backend last read the database, ms since the epoch; undefined if the bus has not said. */
-  readonly sourceAt: () => number | undefined
+  /** When a backend last read the database, ms since the epoch. */
+  readonly sourceAt: () => number
   /**
-   * How long ago, in ms by a monotonic clock, this gateway last saw that a backend had read the database; undefined if it never
-   * did. Backends say so every second.
+   * How long ago, in ms by a monotonic clock, this gateway last saw that a backend had read the database. Backends say so every
+   * second.
    */
-  readonly sourceAgeMs: () => number | undefined
+  readonly sourceAgeMs: () => number
   /** How long a socket may leave bytes unread or a ping unanswered, in ms. */
   readonly slowMs: number
   /** Runs the function soon, after pending I/O events: `setImmediate`. */
@@ -157,14 +157,12 @@ export function createHub(options: HubOptions): Hub {
 
   /** Encodes what is known of the source, and tells all sockets if that is news. */
   const listenToSource = () => {
-    const heardAt = sourceAt()
-    if (heardAt === undefined) return
-    const ageMs = sourceAgeMs() ?? 0
+    const ageMs = sourceAgeMs()
     const wasSilent = isSilent
     isSilent = ageMs > SILENT_AFTER_MS
     const alive: AliveFrame = {
       type: 'alive',
-      at: new Date(heardAt).toISOString(),
+      at: new Date(sourceAt()).toISOString(),
       silentMs: isSilent ? Math.round(ageMs) : 0,
     }
     source.frame = textFrame(JSON.stringify(alive))

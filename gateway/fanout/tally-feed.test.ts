@@ -26,20 +26,32 @@ function snapshot(version: number, epoch = 1): Snapshot {
   }
 }
 
+/** A bus on which subscriptions of some polls fail while they are among these. */
+function failing(bus: ReturnType<typeof createMemoryBus>, slugs: Set<string>): typeof bus {
+  return {
+    ...bus,
+    subscribe: async (slug, listener) => {
+      if (slugs.has(slug)) throw new Error('NOPERM')
+      return await bus.subscribe(slug, listener)
+    },
+  }
+}
+
 function createScene(ask: () => Promise<Snapshot | undefined> = async () => undefined) {
   const clock = createManualClock(1_000_000)
-  const bus = createMemoryBus({ now: clock.now })
+  const unheard = new Set<string>()
+  const bus = failing(createMemoryBus({ now: clock.now }), unheard)
   const hub = createHub({ clock, sourceAt: () => feed.sourceAt, sourceAgeMs: () => feed.sourceAgeMs(), slowMs: 10_000 })
   const feed = createTallyFeed({ bus, hub, ask, clock, log: silent })
   const stop = new AbortController()
   const ended = feed.run(stop.signal)
-  return { clock, bus, hub, feed, stop: () => (stop.abort(), ended) }
+  return { clock, bus, unheard, hub, feed, stop: () => (stop.abort(), ended) }
 }
 
 test('knows how long the source has been silent, however wrong its clock is', async () => {
   const { clock, bus, feed, stop } = createScene()
   await clock.advance(1_000)
-  assert.equal(feed.sourceAgeMs(), undefined)
+  assert.equal(feed.sourceAgeMs(), 1_000, 'a source that was never heard has been silent since the start')
   for (const date of [5_000, 6_000, 7_000]) {
     await bus.heartbeat(date)
     await clock.advance(1_000)
@@ -134,5 +146,48 @@ test('finds a poll that was created just now', async () => {
   created = snapshot(1)
   assert.equal(await feed.follow('cats-or-dogs'), 'following')
   assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 1)
+  await stop()
+})
+
+test('goes on hearing its source while a backend takes long to say whether a poll is gone', async () => {
+  const answer = Promise.withResolvers<undefined>()
+  let asked = 0
+  const { clock, bus, feed, stop } = createScene(() => {
+    asked += 1
+    return answer.promise
+  })
+  await bus.admit(snapshot(7))
+  await feed.follow('cats-or-dogs')
+  await bus.heartbeat(1)
+  await bus.forget('cats-or-dogs', 1)
+  for (let second = 2; second < 8; second += 1) {
+    await bus.heartbeat(second)
+    await clock.advance(1_000)
+    assert.equal(feed.sourceAgeMs(), 0)
+  }
+  assert.equal(asked, 1)
+  answer.resolve(undefined)
+  await stop()
+})
+
+test('reads what the bus keeps although a subscription fails', async () => {
+  const { clock, bus, unheard, hub, feed, stop } = createScene()
+  unheard.add('cats-or-dogs')
+  await bus.admit(snapshot(1))
+  assert.equal(await feed.follow('cats-or-dogs'), 'following')
+  await bus.admit(snapshot(2))
+  await clock.advance(1_000)
+  assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 2)
+  await stop()
+})
+
+test('keeps a poll that nobody watched for a while when somebody asks for it', async () => {
+  const { clock, bus, feed, stop } = createScene()
+  await bus.admit(snapshot(1))
+  await feed.follow('cats-or-dogs')
+  await clock.advance(29_500)
+  await feed.follow('cats-or-dogs')
+  await clock.advance(1_000)
+  assert.ok(feed.isFollowing('cats-or-dogs'))
   await stop()
 })

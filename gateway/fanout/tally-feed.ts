@@ -16,13 +16,13 @@ export interface TallyFeed {
   follow(slug: string): Promise<FollowOutcome>
   /** Whether the poll is followed already, so that `follow` has nothing to do. */
   isFollowing(slug: string): boolean
-  /** When a backend last read the database, by that backend's wall clock (ms since the epoch). */
-  readonly sourceAt: number | undefined
+  /** When a backend last read the database, by that backend's wall clock (ms since the epoch); before the first, when the feed began. */
+  readonly sourceAt: number
   /**
-   * How long ago, in ms, this gateway last saw a backend's sign of life change; undefined before the first one. No two clocks are
+   * How long ago, in ms, this gateway last saw a backend's sign of life change, or how long ago the feed began. No two clocks are
    * compared, so it is right however wrong they are.
    */
-  sourceAgeMs(): number | undefined
+  sourceAgeMs(): number
   /** Reconciles until the signal aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -49,8 +49,10 @@ interface Followed {
 export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions): TallyFeed {
   const followed = new Map<string, Followed>()
   const joining = new Map<string, Promise<FollowOutcome>>()
-  let sourceAt: number | undefined
-  let sourceSeenAt: number | undefined
+  /** Polls of which a backend is asked whether they are gone. */
+  const asking = new Set<string>()
+  let sourceAt = clock.date()
+  let sourceSeenAt = clock.now()
 
   /**
    * Looks first whether there is such a poll, so that a name that no poll has costs no subscription. Once subscribed it reads again, so
@@ -71,7 +73,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     const entry: Followed = { unsubscribe: undefined, watchedAt: clock.now() }
     if (isReached) {
       await tryBus(slug, async () => {
-        entry.unsubscribe = await bus.subscribe(slug, hub.apply)
+        await subscribe(slug, entry)
         await read([slug])
       })
     }
@@ -110,37 +112,49 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
         hub.forget(slug)
       }
     }
-    await Promise.all(
-      [...followed].map(async ([slug, entry]) => {
-        entry.unsubscribe ??= await bus.subscribe(slug, hub.apply)
-      }),
-    )
     const kept = await read([...followed.keys()])
     // a bus that has lost its data has no `sourceAt` until the backends have filled it again; till then a missing poll proves
     // nothing
-    if (kept.sourceAt !== undefined)
-      await Promise.all([...followed.keys()].filter((slug) => !kept.snapshots.has(slug)).map(endIfGone))
+    if (kept.sourceAt !== undefined) for (const slug of followed.keys()) if (!kept.snapshots.has(slug)) void endIfGone(slug)
+    await Promise.all([...followed].map(([slug, entry]) => tryBus(slug, () => subscribe(slug, entry))))
   }
 
-  /** Ends a poll if a backend confirms that it is gone, since the bus may lack a poll that the database has. */
+  const subscribe = async (slug: string, entry: Followed) => {
+    entry.unsubscribe ??= await bus.subscribe(slug, hub.apply)
+  }
+
+  /** Ends a poll if a backend confirms that it is gone, since the bus may lack a poll that the database has. Never rejects. */
   const endIfGone = async (slug: string) => {
+    if (asking.has(slug)) return
+    asking.add(slug)
     const before = hub.snapshot(slug)
-    if ((await ask(slug)) !== undefined) return
-    // a poll of the same name was created while the answer was under way
-    if (hub.snapshot(slug) !== before) return
-    followed.get(slug)?.unsubscribe?.()
-    followed.delete(slug)
-    hub.end(slug)
+    try {
+      const isThere = (await ask(slug)) !== undefined
+      // a poll of the same name may have been created while the answer was under way
+      if (isThere || hub.snapshot(slug) !== before) return
+      followed.get(slug)?.unsubscribe?.()
+      followed.delete(slug)
+      hub.end(slug)
+    } catch (error) {
+      log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
+    } finally {
+      asking.delete(slug)
+    }
   }
 
   return {
     get sourceAt() {
       return sourceAt
     },
-    sourceAgeMs: () => (sourceSeenAt === undefined ? undefined : clock.now() - sourceSeenAt),
+    sourceAgeMs: () => clock.now() - sourceSeenAt,
     isFollowing: (slug) => followed.has(slug),
     async follow(slug) {
-      if (followed.has(slug)) return 'following'
+      const known = followed.get(slug)
+      if (known !== undefined) {
+        // whoever asks is about to watch it
+        known.watchedAt = clock.now()
+        return 'following'
+      }
       // sockets that arrive for the same poll at once share one look-up
       const pending = joining.get(slug) ?? join(slug).finally(() => joining.delete(slug))
       joining.set(slug, pending)

@@ -45,8 +45,8 @@ function createEdge({ unavailable = [] as readonly string[], looking = Promise.r
       if (slug === 'ghosts') await looking
       return hub.snapshot(slug) === undefined ? 'unknown' : 'following'
     },
-    sourceAt: undefined,
-    sourceAgeMs: () => undefined,
+    sourceAt: 1_700_000_000_000,
+    sourceAgeMs,
     run: async () => {},
   }
   const upgrade = createUpgrade({

@@ -248,6 +248,7 @@ function askedBy(target: string): Asked | Refusal {
   if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
   const all = [...new Set(url.searchParams.getAll('poll'))]
   if (all.length === 0) return { status: 400, kind: 'bad-request', detail: 'Say which poll: /ws?poll=cats-or-dogs' }
+  if (all.length > MAX_NAMES) return TOO_MANY
   const isPossible = (slug: string) => PollSlug.safeParse(slug).success
   const seated = all.slice(0, MAX_POLLS)
   const impossible = seated.filter((slug) => !isPossible(slug))
@@ -259,6 +260,9 @@ function askedBy(target: string): Asked | Refusal {
     ],
   }
 }
+
+/** A handshake that names more polls is refused as a whole: each one beyond `MAX_POLLS` costs a frame. */
+const MAX_NAMES = 64
 
 /** The refusal has a close code, as for an unknown poll, since trying again does not help. */
 const TOO_MANY = {

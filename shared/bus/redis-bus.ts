@@ -27,8 +27,10 @@ export interface RedisBusOptions {
 const PING_INTERVAL_MS = 2_000
 /** How long closing waits for Redis to take leave, in ms. */
 const CLOSE_MS = 500
-/** How long Redis keeps a snapshot that no backend knows any more, in ms: far longer than all backends may be away at once. */
+/** How long Redis keeps what no backend knows any more, in ms: far longer than all backends may be away at once. */
 const KEPT_MS = 24 * 3_600_000
+/** The last date there is (ECMA-262 §21.4.1.1): anybody who reaches Redis may write a later one. */
+const MAX_DATE = 8.64e15
 /** A longer message counts as garbage. */
 const MAX_MESSAGE_CHARS = 65_536
 
@@ -48,14 +50,20 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PUBLISH', KEYS[2], ARGV[3])
 return 1`
 
-/** Deletes what is kept of a poll that was removed in an epoch, but nothing of a later poll of the same name. */
+/**
+ * Puts the last place of its epoch in the place of a poll that was removed, and no snapshot, so that a backend that has not heard of it
+ * yet cannot bring the poll back. Leaves a later poll of the same name alone.
+ */
 const FORGET = `
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if epoch and tonumber(epoch) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
-return 0`
+if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', '${Number.MAX_SAFE_INTEGER}')
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1`
 
 type AdmittingRedis = RedisConnection & {
-  forget(key: string, epoch: number): Promise<number>
+  forget(key: string, epoch: number, keptMs: number): Promise<number>
   admit(key: string, channel: string, epoch: number, version: number, snapshot: string, keptMs: number): Promise<number>
 }
 
@@ -122,7 +130,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       return admitted === 1
     },
     async forget(slug, epoch) {
-      await commands.forget(key(slug), epoch)
+      await commands.forget(key(slug), epoch, KEPT_MS)
     },
     async heartbeat(at) {
       const before = await commands.set(sourceKey, at, 'GET')
@@ -151,7 +159,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
         if (snapshot !== undefined) snapshots.set(slug, snapshot)
       }
       const sourceAt = Number(value(source) ?? Number.NaN)
-      return { snapshots, sourceAt: Number.isFinite(sourceAt) ? sourceAt : undefined }
+      return { snapshots, sourceAt: Math.abs(sourceAt) <= MAX_DATE ? sourceAt : undefined }
     },
     async subscribe(slug, listener) {
       const known = listeners.get(slug) ?? new Set()

@@ -148,7 +148,26 @@ for (const [kind, start] of Object.entries(kinds)) {
       await bus.forget('cats-or-dogs', 1)
       assert.equal((await bus.latest(['cats-or-dogs'])).snapshots.size, 0)
       await bus.forget('cats-or-dogs', 1)
-      assert.equal(await bus.admit(snapshot(1)), true)
+      assert.equal(await bus.admit(snapshot(6)), false, 'a backend that has not heard of it brings nothing back')
+      assert.equal(await bus.admit(snapshot(1, { epoch: 2 })), true)
+      await bus.forget('cats-or-dogs', 1)
+      assert.equal((await bus.latest(['cats-or-dogs'])).snapshots.get('cats-or-dogs')?.tally.epoch, 2)
+    })
+
+    test('tells the place of what it keeps, and of what it was told to forget the last one of its epoch', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      await bus.admit(snapshot(5))
+      await bus.admit(snapshot(3, { poll: 'tea-or-coffee' }))
+      await bus.forget('tea-or-coffee', 1)
+      const places = await bus.keep(['cats-or-dogs', 'tea-or-coffee', 'unknown'])
+      assert.deepEqual(
+        [...places].map(([slug, { epoch, version }]) => [slug, epoch, version]),
+        [
+          ['cats-or-dogs', 1, 5],
+          ['tea-or-coffee', 1, Number.MAX_SAFE_INTEGER],
+        ],
+      )
     })
 
     test('knows which gateways are here, as each last described itself', async (t) => {

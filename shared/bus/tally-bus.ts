@@ -22,7 +22,10 @@ export interface TallyBus {
   /** Keeps and publishes the snapshot if it is newer than what is kept. False when it was not. */
   admit(snapshot: Snapshot): Promise<boolean>
 
-  /** Deletes what is kept of a poll that was removed in the epoch; a later poll of that name, whose epoch is higher, stays. */
+  /**
+   * Deletes what is kept of a poll that was removed in the epoch, and refuses it from now on; a later poll of that name, whose epoch is
+   * higher, stays and is taken.
+   */
   forget(slug: string, epoch: number): Promise<void>
 
   /**
@@ -31,7 +34,10 @@ export interface TallyBus {
    */
   heartbeat(at: number): Promise<boolean>
 
-  /** Makes the bus keep what it keeps of these polls, and resolves to the place of each; a poll the bus does not know is absent. */
+  /**
+   * Makes the bus keep what it keeps of these polls, and resolves to the place of each. A poll the bus does not know is absent; one it
+   * was told to forget has the last place of its epoch.
+   */
   keep(slugs: readonly string[]): Promise<ReadonlyMap<string, Versioned>>
 
   /** What is kept of the polls asked for. */

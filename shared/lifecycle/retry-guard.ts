@@ -66,3 +66,15 @@ export function createRetryGuard(options: RetryGuardOptions): RetryGuard {
     },
   }
 }
+
+/** What became of the last try, for a check of the probes. */
+export interface StageHealth {
+  readonly ok: boolean
+  /** When it last succeeded, in monotonic ms; undefined before the first time. */
+  readonly at: number | undefined
+  readonly error?: string
+}
+
+export function healthOf({ error, at }: RetryGuard): StageHealth {
+  return { ok: error === undefined && at !== undefined, at, ...(error === undefined ? {} : { error }) }
+}
