@@ -130,7 +130,9 @@ export function createPoller(options: PollerOptions): Poller {
       }
       if (uncompared.length > 0) await compare(uncompared.splice(0, COMPARE_PER_ROUND))
       for (const [slug, at] of offeredAt) if (now() >= at + spacingMs) offeredAt.delete(slug)
-      const batch = [...pending].filter(([slug]) => due(slug)).slice(0, isLast ? undefined : ADMIT_PER_ROUND)
+      // what changed last goes first: while a bus is filled, polls that people watch do not wait for all others
+      const batch = [...pending].filter(([slug]) => due(slug)).toReversed()
+      if (!isLast) batch.splice(ADMIT_PER_ROUND)
       for (let i = 0; i < batch.length; i += ADMIT_AT_ONCE) await offer(batch.slice(i, i + ADMIT_AT_ONCE))
       const gone = [...removed]
       for (let i = 0; i < gone.length; i += ADMIT_AT_ONCE) await forget(gone.slice(i, i + ADMIT_AT_ONCE))

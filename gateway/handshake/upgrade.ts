@@ -3,13 +3,14 @@ import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
-import { PollSlug, SUBPROTOCOL_GONE, SUBPROTOCOLS, type GoneFrame } from '../../shared/protocol/frames.ts'
+import { SUBPROTOCOL_GONE, SUBPROTOCOLS, type GoneFrame } from '../../shared/protocol/frames.ts'
 import { problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
 import type { ConnectionLimits } from '../access/connection-limits.ts'
 import { Connection, type ConnectionHost } from '../fanout/connection.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { TallyFeed } from '../fanout/tally-feed.ts'
 import { textFrame } from '../fanout/text-frame.ts'
+import { type Asked, rememberingAsked, type Refusal, type RefusedPoll, unknownPoll } from './asked-polls.ts'
 import { namesHost } from './upgrade-request.ts'
 
 export interface UpgradeOptions {
@@ -30,8 +31,6 @@ export interface Upgrade {
   refuse(): void
 }
 
-/** The most polls that one socket may follow. */
-const MAX_POLLS = 16
 /** The `ws` server cuts a socket whose client does not answer the closing handshake (RFC 6455 §7.1.1) for so long. */
 const CLOSE_TIMEOUT_MS = 1_000
 
@@ -40,29 +39,6 @@ const ADMISSION_REFUSALS = {
   busy: ['overloaded', 'More sockets are opened here than can be. Try again in a moment.', 503, 1],
   crowded: ['overloaded', 'Your address has as many sockets open as it may.', 429, 5],
 } as const
-
-/** An answer in place of 101. */
-interface Refusal {
-  readonly status: number
-  readonly kind: string
-  readonly detail: string
-  readonly retryAfterS?: number
-  /** The close code that a client with our subprotocol gets in place of the status. */
-  readonly closeCode?: number
-}
-
-/** A poll that a socket does not get, and why: the refusal of a socket that asks for no other. */
-interface RefusedPoll {
-  readonly slug: string
-  readonly refusal: Refusal & { readonly closeCode: number }
-}
-
-/** What a request asks for: each poll once, in its order. */
-interface Asked {
-  /** Those that there may be, as many as one socket may follow. */
-  readonly slugs: readonly string[]
-  readonly refused: readonly RefusedPoll[]
-}
 
 const NO_HOST: Refusal = {
   status: 400,
@@ -101,7 +77,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     }
     if (refusing) return refuse(stream, DRAINING)
     const asked = readAsked(request.url ?? '')
-    if ('status' in asked) return refuse(stream, asked)
+    if ('status' in asked) return refuseWithCloseCode(request, stream, head, asked)
     const early = refusalOf(request, asked)
     if (early !== undefined) return refuseWithCloseCode(request, stream, head, early)
     const verdict = admission.enter(address)
@@ -220,65 +196,6 @@ function refusalOf(request: IncomingMessage, { slugs, refused }: Asked): Refusal
 function goneFrame({ slug, refusal }: RefusedPoll): Buffer {
   const gone: GoneFrame = { type: 'gone', poll: slug, code: refusal.closeCode, reason: refusal.detail }
   return textFrame(JSON.stringify(gone))
-}
-
-/** The most request targets that are remembered: a crowd asks for a few of them over and over. */
-const REMEMBERED = 256
-
-/**
- * Returns a function that reads what a request target asks for. It returns the same array of slugs for the same target, so that
- * connections share it.
- */
-function rememberingAsked(): (target: string) => Asked | Refusal {
-  const known = new Map<string, Asked>()
-  return (target) => {
-    const remembered = known.get(target)
-    if (remembered !== undefined) return remembered
-    const asked = askedBy(target)
-    if ('status' in asked || asked.refused.length > 0) return asked
-    if (known.size >= REMEMBERED) known.clear()
-    known.set(target, asked)
-    return asked
-  }
-}
-
-/** What the request target asks for, or the refusal of a wrong target. */
-function askedBy(target: string): Asked | Refusal {
-  const url = URL.parse(target, 'http://gateway')
-  if (url?.pathname !== '/ws') return { status: 404, kind: 'not-found', detail: 'WebSockets are at /ws.' }
-  const all = [...new Set(url.searchParams.getAll('poll'))]
-  if (all.length === 0) return { status: 400, kind: 'bad-request', detail: 'Say which poll: /ws?poll=cats-or-dogs' }
-  if (all.length > MAX_NAMES) return TOO_MANY
-  const isPossible = (slug: string) => PollSlug.safeParse(slug).success
-  const seated = all.slice(0, MAX_POLLS)
-  const impossible = seated.filter((slug) => !isPossible(slug))
-  return {
-    slugs: seated.filter(isPossible),
-    refused: [
-      ...all.slice(MAX_POLLS).map((slug) => ({ slug, refusal: TOO_MANY })),
-      ...impossible.map((slug) => ({ slug, refusal: noPoll('There is no poll of this name, nor can there be one.') })),
-    ],
-  }
-}
-
-/** A handshake that names more polls is refused as a whole: each one beyond `MAX_POLLS` costs a frame. */
-const MAX_NAMES = 64
-
-/** The refusal has a close code, as for an unknown poll, since trying again does not help. */
-const TOO_MANY = {
-  status: 400,
-  kind: 'bad-request',
-  detail: `One socket follows ${MAX_POLLS} polls at most.`,
-  closeCode: CloseCode.notAllowed,
-}
-
-/** The detail is the reason of a close frame too, which holds 123 bytes at most (RFC 6455 §5.5): a slug fits, what anyone sends does not. */
-function noPoll(detail: string) {
-  return { status: 404, kind: 'unknown-poll', detail, closeCode: CloseCode.unknownPoll }
-}
-
-function unknownPoll(slug: string): RefusedPoll {
-  return { slug, refusal: noPoll(`There is no poll "${slug}".`) }
 }
 
 /** Answers with a problem (RFC 9457) in place of the upgrade, and closes. */
