@@ -96,7 +96,7 @@ test('sends a PUT again whose connection broke, and a POST not', async (t) => {
   assert.equal(requests, 2)
   requests = 0
   const post = await client.fetch({ ...put(), method: 'POST' })
-  assert.equal(post.status, 503)
+  assert.equal(post.status, 504, 'it may have been carried out')
   assert.equal(requests, 1)
 })
 
@@ -293,4 +293,87 @@ test('lets an answer that has begun take its time', async (t) => {
   })
   const client = createBackendClient({ backendUrls: [url], log: silent, tryMs: 100, patienceMs: 200 })
   assert.equal(await (await client.fetch(get('/export'))).text(), 'first last')
+})
+
+test('says that it is not known whether a vote was counted when one try may have done it and the next is refused', async (t) => {
+  const refusal = problemOf('overloaded')
+  const refusals: readonly Answer[] = [
+    (_request, response) => response.writeHead(503, asProblem).end(refusal),
+    (_request, response) => response.writeHead(503, asProblem).end(problemOf('unavailable')),
+    async (request, response) => {
+      const bundle = JSON.parse(Buffer.concat(await request.toArray()).toString()) as BundledVote[]
+      const answerTo = (body: string) => ({ one: { status: 200, body }, two: { status: 503, body: refusal } })[body]
+      response.end(
+        JSON.stringify(
+          bundle.map(({ body }) => ({ headers: {}, status: 503, body: problemOf('unavailable'), ...answerTo(body) })),
+        ),
+      )
+    },
+  ]
+  // one that stores the votes later, and one that has stored them and fails
+  const unsure: readonly Answer[] = [() => {}, (request) => request.socket.resetAndDestroy()]
+  for (const first of unsure) {
+    for (const then of refusals) {
+      let requests = 0
+      const { url } = await backend(t, (request, response) => (++requests === 1 ? first : then)(request, response))
+      const client = createBackendClient({ backendUrls: [url], log: silent, tryMs: 300, patienceMs: 5_000 })
+      const [one, two, three] = await client.castVotes(votes('one', 'two', 'three'))
+      assert.deepEqual([one?.status, two?.status, three?.status], [then === refusals[2] ? 200 : 504, 504, 504])
+      assert.match(two?.body ?? '', /not known/)
+    }
+    const leaving = await backend(t, (request, response) => {
+      leaving.server.close()
+      first(request, response)
+    })
+    const client = createBackendClient({ backendUrls: [leaving.url], log: silent, tryMs: 300, patienceMs: 1_000 })
+    const [answer] = await client.castVotes(votes('one'))
+    assert.equal(answer?.status, 504, 'nobody is there for the second try')
+  }
+})
+
+test('passes on the refusal of a read that another backend did not answer, since a read changes nothing', async (t) => {
+  const mute = await backend(t, () => {})
+  const busy = await backend(t, (_request, response) => response.writeHead(503, asProblem).end(problemOf('overloaded')))
+  const client = createBackendClient({ backendUrls: [mute.url, busy.url], log: silent, tryMs: 100, patienceMs: 2_000 })
+  assert.equal(await (await client.fetch(get('/'))).text(), problemOf('overloaded'))
+})
+
+test('reads of histories and exports wait for each other, and for no other read', async (t) => {
+  const held = new Map<string, ServerResponse[]>()
+  const { url } = await backend(t, (request, response) => {
+    const path = String(request.url).split('?')[0] ?? ''
+    held.set(path, [...(held.get(path) ?? []), response])
+    if (path === '/api/polls/tea') response.end('tea')
+  })
+  const client = createBackendClient({ backendUrls: [url], log: silent })
+  const targets = ['/api/polls/tea/history?step=1s', '/api/polls/tea/export.csv', '/api/polls/tea/%68istory'] as const
+  const slow = Array.from({ length: 40 }, (_, index) => client.fetch(get(targets[index % 3] ?? '')))
+  assert.equal(await (await client.fetch(get('/api/polls/tea'))).text(), 'tea')
+  const atOnce = [...held.values()].flat().length - 1
+  assert.ok(atOnce <= 4, `${atOnce} slow reads at once`)
+  const answering = setInterval(() => [...held.values()].flat().forEach((response) => response.end('slow')), 5)
+  t.after(() => clearInterval(answering))
+  for (const answer of await Promise.all(slow)) assert.equal(answer.status, 200)
+})
+
+test('a read that is ahead of the line is asked at once, and one whose sender has gone not at all', async (t) => {
+  const asked: (string | undefined)[] = []
+  const responses: ServerResponse[] = []
+  const { url } = await backend(t, (request, response) => {
+    asked.push(request.url)
+    if (request.url === '/ahead') response.end('here')
+    else responses.push(response)
+  })
+  const client = createBackendClient({ backendUrls: [url], log: silent })
+  const isGone = new Set<number>()
+  const reads = Array.from({ length: 40 }, (_, index) =>
+    client.fetch({ ...get(`/${index}`), isAwaited: () => !isGone.has(index) }),
+  )
+  assert.equal(await (await client.fetch({ ...get('/ahead'), isAheadOfLine: true })).text(), 'here')
+  for (let index = 16; index < 39; index += 1) isGone.add(index)
+  const answering = setInterval(() => responses.forEach((response) => response.end('here')), 5)
+  t.after(() => clearInterval(answering))
+  assert.equal((await reads[39])?.status, 200)
+  assert.deepEqual(asked.filter((target) => target !== '/ahead').length, 17)
+  await Promise.all(reads)
 })

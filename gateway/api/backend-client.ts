@@ -9,8 +9,8 @@ import { type BundledAnswer, BundledAnswers, VOTE_BUNDLE_PATH } from '../../shar
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Api, ApiRequest } from './api.ts'
 import { createBackendRing } from './backend-ring.ts'
-import { createLine } from './line.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
+import { createReadLines } from './read-lines.ts'
 
 export interface BackendClientOptions {
   /** One or more. One may stand for several replicas, so what fails is tried twice in any case. */
@@ -24,10 +24,6 @@ export interface BackendClientOptions {
 
 /** The most connections to one backend; further requests wait until one is free. */
 const MAX_CONNECTIONS = 1_024
-/** The most requests to read that are at the backends at a time; further ones stand in line here (docs/adr/0021). */
-const MAX_READS = 16
-/** How long they stand in line, in ms: long enough for the largest crowd that one gateway can hold. */
-const LINE_MS = 30_000
 /** Shorter than a backend keeps an idle connection open, so that no backend closes one just when a request reuses it. */
 const IDLE_MS = 30_000
 const CONNECT_MS = 2_000
@@ -36,6 +32,8 @@ const BODY_MS = 10_000
 /** The client collects answers up to this length, and streams longer ones (such as exports) and those of unknown length. */
 const MAX_COLLECTED_BYTES = 262_144
 
+/** Methods of requests that change nothing. */
+const READS = new Set(['GET', 'HEAD'])
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 /** Methods of requests that another backend may be given while one may still be at them: reads, and votes, which have an order. */
 const PARALLEL = new Set(['GET', 'HEAD', 'PUT'])
@@ -58,6 +56,8 @@ interface Course {
   readonly failed: Set<Pool>
   /** How many tries have ended without an answer in time, or with a refusal. */
   fruitless: number
+  /** Whether a try has ended without a word on whether something was changed, so that it may have been, or still be. */
+  mayBeDone: boolean
   latest?: Pool
 }
 
@@ -93,7 +93,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
   const backends = [...hosts.keys()]
   const ring = createBackendRing(backends, () => performance.now())
   const maxFruitless = Math.max(2, backends.length)
-  const newCourse = (): Course => ({ until: performance.now() + patienceMs, failed: new Set(), fruitless: 0 })
+  const newCourse = (): Course => ({ until: performance.now() + patienceMs, failed: new Set(), fruitless: 0, mayBeDone: false })
 
   const fail = (backend: Pool, course: Course, avoidMs: number, reason: string) => {
     course.failed.add(backend)
@@ -125,6 +125,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     } catch (error) {
       const code = codeOf(asError(error))
       if (HUNG.has(code) || error instanceof NotDone) course.fruitless += 1
+      if (!NEVER_SENT.has(code) && !(error instanceof NotDone) && !READS.has(method)) course.mayBeDone = true
       fail(backend, course, HUNG.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' ? AVOID_HUNG_MS : AVOID_FAILED_MS, code)
       throw asError(error)
     } finally {
@@ -153,8 +154,18 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       shouldRetry: ({ error }) => mayTryAgain(error, request, course),
     })
 
-  /** Resolves to what `read` makes of the answer, or to a problem when no backend answers. */
+  /**
+   * Resolves to what `read` makes of the answer, or to a problem when no backend answers. A refusal of one try says nothing of an earlier
+   * one that may have been carried out.
+   */
   const exchange = async <T>(request: ApiRequest, read: Read<T>, course = newCourse()): Promise<T | Response> => {
+    const answer = await lastAnswer(request, read, course)
+    if (!course.mayBeDone || !(answer instanceof Response) || answer.status !== 503) return answer
+    await answer.body?.cancel()
+    return notKnown()
+  }
+
+  const lastAnswer = async <T>(request: ApiRequest, read: Read<T>, course: Course): Promise<T | Response> => {
     try {
       return await attempt(request, read, course).catch((error: unknown) => {
         if (mayTryAgain(asError(error), request, course)) return tryAgain(request, read, course)
@@ -165,11 +176,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       const reason = codeOf(asError(error))
       log.warn({ method: request.method, path: pathOf(request), reason }, 'no backend answers')
       return HUNG.has(reason)
-        ? problemResponse(
-            504,
-            'timeout',
-            'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
-          )
+        ? notKnown()
         : problemResponse(503, 'unavailable', 'No backend can be reached. Try again in a moment.', { 'retry-after': '1' })
     }
   }
@@ -183,34 +190,47 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       course,
     )
     if (typeof answer === 'string') return BundledAnswers.length(votes.length).parse(JSON.parse(answer))
-    const refusal = { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.text() }
+    const refusal = await bundledAnswer(answer)
     return votes.map(() => refusal)
   }
 
-  const inLine = createLine({ atOnce: MAX_READS, patienceMs: LINE_MS, now: () => performance.now() })
+  const inLine = createReadLines(() => performance.now())
 
   return {
     async fetch(request) {
-      if (request.method !== 'GET' && request.method !== 'HEAD') return await exchange(request, responseOf)
-      const answer = await inLine(() => exchange(request, responseOf))
-      return answer ?? problemResponse(503, 'overloaded', 'Too many read here. Try again in a moment.', { 'retry-after': '1' })
+      const work = () => exchange(request, responseOf)
+      return await (READS.has(request.method) ? inLine(request, work) : work())
     },
     async castVotes(votes) {
       const course = newCourse()
-      const answers = [...(await castOnce(votes, course))]
+      const answers: BundledAnswer[] = []
+      let [left, places] = [votes, [...votes.keys()]]
       for (;;) {
+        const round = await castOnce(left, course)
+        const unsure = course.mayBeDone ? await bundledAnswer(notKnown()) : undefined
+        for (const [index, answer] of round.entries()) answers[places[index] ?? 0] = (answer.status === 503 && unsure) || answer
         // a backend that leaves, or has too many votes waiting, answers some votes of a bundle so, and commits the others
-        const places = [...answers.keys()].filter((place) => isNotDone(answers[place]))
+        const isLeft = (_: unknown, index: number) => isNotDone(round[index])
+        left = left.filter(isLeft)
+        places = places.filter(isLeft)
         if (places.length === 0 || ++course.fruitless >= maxFruitless) return answers
         if (course.latest !== undefined) fail(course.latest, course, AVOID_FAILED_MS, 'NotDone')
-        const others = await castOnce(
-          votes.filter((_, place) => places.includes(place)),
-          course,
-        )
-        for (const [index, place] of places.entries()) answers.splice(place, 1, ...others.slice(index, index + 1))
       }
     },
   }
+}
+
+/** The answer when it is not known whether a request was carried out. */
+function notKnown(): Response {
+  return problemResponse(
+    504,
+    'timeout',
+    'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
+  )
+}
+
+async function bundledAnswer(response: Response): Promise<BundledAnswer> {
+  return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
 }
 
 type Read<T> = (answer: Dispatcher.ResponseData) => Promise<T>
