@@ -10,11 +10,11 @@ import { type Address, DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecy
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
 import { CloseCode } from '../shared/protocol/close-codes.ts'
-import { Snapshot } from '../shared/protocol/frames.ts'
 import { createStamps } from '../shared/protocol/vote-order.ts'
 import type { Log } from '../shared/telemetry/log.ts'
 import type { Metrics } from '../shared/telemetry/metrics.ts'
 import type { Api } from './api/api.ts'
+import { askForPoll } from './api/ask-for-poll.ts'
 import { createListener } from './handshake/listener.ts'
 import { createApp } from './http/app.ts'
 import { createConnectionLimits } from './access/connection-limits.ts'
@@ -207,12 +207,4 @@ export function createGateway(options: GatewayOptions): Gateway {
 /** Whether a close code is one of RFC 6455 §7.4.1 and its registry, or of ours: a client may send any other of 2 000. */
 function isKnownCode(code: number): boolean {
   return code < 1_016 || Object.values<number>(CloseCode).includes(code)
-}
-
-/** Asks the API for the poll as it shows it to anyone; undefined when it does not exist. */
-async function askForPoll(api: Api, slug: string): Promise<Snapshot | undefined> {
-  const response = await api.fetch({ method: 'GET', target: `/api/polls/${slug}`, headers: {} })
-  if (response.status === 404) return undefined
-  if (!response.ok) throw new Error(`the API answered ${response.status}`)
-  return Snapshot.parse(await response.json())
 }

@@ -9,6 +9,10 @@ export interface ApiRequest {
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Uint8Array<ArrayBuffer>
+  /** Whether the sender of a read is still there. One that waits for its turn is dropped when it comes and the sender has gone. */
+  readonly isAwaited?: () => boolean
+  /** Whether a read waits for no other: the gateway's own, on which sockets wait. */
+  readonly isAheadOfLine?: boolean
 }
 
 export interface Api {

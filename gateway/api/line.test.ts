@@ -8,17 +8,22 @@ function createScene() {
   const inLine = createLine({ atOnce: 2, patienceMs: 10_000, now: () => scene.now })
   const begun: string[] = []
   const ends = new Map<string, PromiseWithResolvers<void>>()
+  const gone = new Set<string>()
   const ask = (name: string) =>
-    inLine(async () => {
-      begun.push(name)
-      const end = Promise.withResolvers<void>()
-      ends.set(name, end)
-      await end.promise
-      return name
-    })
+    inLine(
+      async () => {
+        begun.push(name)
+        const end = Promise.withResolvers<void>()
+        ends.set(name, end)
+        await end.promise
+        return name
+      },
+      () => !gone.has(name),
+    )
   return {
     scene,
     begun,
+    gone,
     ask,
     end: (name: string) => ends.get(name)?.resolve(),
     fail: (name: string) => ends.get(name)?.reject(new Error(name)),
@@ -61,4 +66,17 @@ test('turns away those that have waited too long', async () => {
   end('e')
   end('b')
   assert.deepEqual([await late, await all[1]], ['e', 'b'])
+})
+
+test('does nothing for those who have gone while they stood in line, and lets the next one in at once', async () => {
+  const { begun, gone, ask, end } = createScene()
+  const all = ['a', 'b', 'c', 'd', 'e', 'f'].map(ask)
+  for (const name of ['a', 'c', 'd', 'f']) gone.add(name)
+  end('b')
+  assert.deepEqual(await Promise.all(all.slice(1, 4)), ['b', undefined, undefined])
+  await soon()
+  assert.deepEqual(begun, ['a', 'b', 'e'])
+  end('a')
+  end('e')
+  assert.deepEqual(await Promise.all(all), ['a', 'b', undefined, undefined, 'e', undefined])
 })

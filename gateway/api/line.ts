@@ -9,30 +9,36 @@ export interface LineOptions {
   readonly now: () => number
 }
 
+export type InLine = <T>(work: () => Promise<T>, isAwaited?: () => boolean) => Promise<T | undefined>
+
 interface Waiting {
   readonly since: number
-  readonly enter: (isInTime: boolean) => void
+  readonly isAwaited: () => boolean
+  readonly enter: (mayEnter: boolean) => void
 }
 
-/** Returns a function that does a work when its turn has come, first come, first served. It resolves to undefined if that is too late. */
-export function createLine({ atOnce, patienceMs, now }: LineOptions): <T>(work: () => Promise<T>) => Promise<T | undefined> {
+/**
+ * Returns a function that does a work when its turn has come, first come, first served. It resolves to undefined if that is too late, or
+ * if `isAwaited` says by then that nobody waits for the work any more.
+ */
+export function createLine({ atOnce, patienceMs, now }: LineOptions): InLine {
   const waiting = new Set<Waiting>()
   let free = atOnce
 
   const leave = () => {
     free += 1
     for (const one of waiting) {
-      const isInTime = now() - one.since <= patienceMs
-      if (isInTime && free === 0) return
+      const mayEnter = now() - one.since <= patienceMs && one.isAwaited()
+      if (mayEnter && free === 0) return
       waiting.delete(one)
-      if (isInTime) free -= 1
-      one.enter(isInTime)
+      if (mayEnter) free -= 1
+      one.enter(mayEnter)
     }
   }
 
-  return async (work) => {
+  return async (work, isAwaited = () => true) => {
     if (free > 0) free -= 1
-    else if (!(await new Promise<boolean>((enter) => waiting.add({ since: now(), enter })))) return undefined
+    else if (!(await new Promise<boolean>((enter) => waiting.add({ since: now(), isAwaited, enter })))) return undefined
     try {
       return await work()
     } finally {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { request, type IncomingMessage, type OutgoingHttpHeaders, type Server } from 'node:http'
+import { get, request, type IncomingMessage, type OutgoingHttpHeaders, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { createAdaptorServer } from '@hono/node-server'
 import { listen } from '../../shared/lifecycle/http-server.ts'
@@ -8,7 +9,10 @@ import type { Probes } from '../../shared/lifecycle/probes.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { createOriginCheck } from '../access/allowed-origins.ts'
 import { createPeerReader } from '../access/client-address.ts'
+import type { ApiRequest } from '../api/api.ts'
 import { createApp, type AppOptions } from './app.ts'
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 const FRIEND = 'https://news.example.org'
 const VOTE = '/api/polls/tea/vote'
@@ -132,4 +136,33 @@ test('a trusted proxy is believed', async (t) => {
   const { vote, other, said } = await compare({ headers })
   assert.equal(vote, other)
   assert.match(said, /"isSecure":true/)
+})
+
+test('a read says whether its sender is still there', async (t) => {
+  const asked = Promise.withResolvers<ApiRequest>()
+  const app = createApp({
+    probes: {} as Probes,
+    fetch: (read) => {
+      asked.resolve(read)
+      return new Promise(() => {})
+    },
+    castVote,
+    pages: new Map(),
+    readPeer: createPeerReader([]),
+    isOriginAllowed: createOriginCheck([]),
+    allowedOrigins: [],
+    log: silent,
+  })
+  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  const port = await listen(server, { port: 0, host: '127.0.0.1' })
+  t.after(() => server.close())
+  const connected = once(server, 'connection') as Promise<[Socket]>
+  const reader = get({ port, host: '127.0.0.1', path: '/api/polls/tea', agent: false }).on('error', () => {})
+  t.after(() => reader.destroy())
+  const { isAwaited } = await asked.promise
+  assert.equal(isAwaited?.(), true)
+  const closed = once((await connected)[0], 'close')
+  reader.destroy()
+  await closed
+  assert.equal(isAwaited?.(), false)
 })

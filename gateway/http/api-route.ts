@@ -128,6 +128,7 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
         headers: headersFor(incoming, peer, requestId),
         // nor can it have a body with a request to read, where a body means nothing (RFC 9110 §9.3.1)
         ...(READS.has(method) ? {} : { body }),
+        isAwaited: () => !incoming.socket.destroyed,
       })
     },
   }
