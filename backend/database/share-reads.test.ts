@@ -64,3 +64,16 @@ test('a load that fails fails its own reads alone', async () => {
   loads[1]?.answer()
   assert.equal(await second, 'tea of load 2')
 })
+
+test('a load that throws before it has begun fails its own reads, and the next ones are read', async () => {
+  let loads = 0
+  const read = shareReads({
+    load: (keys) => {
+      loads += 1
+      if (loads === 1) throw new Error('the query cannot be written')
+      return Promise.resolve(new Map(keys.map((key) => [key, loads])))
+    },
+  })
+  await assert.rejects(read('tea'), /cannot be written/)
+  assert.equal(await read('tea'), 2)
+})

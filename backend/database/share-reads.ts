@@ -21,8 +21,13 @@ export function shareReads<T>({ load, atOnce = 500 }: SharedReadOptions<T>): (ke
 
   const loadAll = async () => {
     isLoading = true
-    for (let round = rounds.shift(); round !== undefined; round = rounds.shift())
-      await load([...round.keys]).then(round.resolve, round.reject)
+    for (let round = rounds.shift(); round !== undefined; round = rounds.shift()) {
+      try {
+        round.resolve(await load([...round.keys]))
+      } catch (error) {
+        round.reject(error)
+      }
+    }
     isLoading = false
   }
 
