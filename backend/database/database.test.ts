@@ -137,6 +137,35 @@ describe('connecting to Postgres', () => {
     await database.close()
   })
 
+  test('does not make votes wait for a migration that waits for a long reader, and migrates once the reader is done', async () => {
+    await using created = await createTestDatabase()
+    const before = await connectPostgres({ url: created.url, log })
+    // as the version before this one left it
+    await before.query(sql('ALTER TABLE livetally.ballots DROP COLUMN vote_order'))
+    await before.query(sql('DELETE FROM livetally.migrations WHERE id >= 5'))
+    const reading = Promise.withResolvers<void>()
+    const reader = before.withTransaction(async (transaction) => {
+      await transaction.query(sql('SELECT count(*) FROM livetally.ballots'))
+      await reading.promise
+    })
+    let isTrying = true
+    const migrating = assert.rejects(connectPostgres({ url: created.url, log }), /a long transaction holds them/)
+    const tried = migrating.finally(() => (isTrying = false))
+    let slowestMs = 0
+    while (isTrying) {
+      const startedAt = performance.now()
+      await before.query(sql('UPDATE livetally.ballots SET option = option WHERE false'))
+      slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+    }
+    await tried
+    assert.ok(slowestMs < 2_000, `${slowestMs} ms`)
+    reading.resolve()
+    await reader
+    const after = await connectPostgres({ url: created.url, log })
+    await after.query(sql('SELECT vote_order FROM livetally.ballots'))
+    await Promise.all([before.close(), after.close()])
+  })
+
   test('says that it cannot, when nobody answers', async () => {
     await assert.rejects(connectPostgres({ url: 'postgres://nobody@127.0.0.1:1/nothing', log }), DatabaseUnavailable)
   })

@@ -6,13 +6,24 @@ import { drizzle, migrate as applyMigrations } from './drizzle.ts'
 /** Any number that nothing else in the database locks. */
 const MIGRATION_LOCK = 7_106_118_321
 
+/** How long to wait for another replica that migrates, in ms. */
+const TURN_MS = 5_000
+/**
+ * How long a migration waits for a table, in ms. Votes queue behind it meanwhile, so it is better to fail and try again than to wait
+ * for a long reader, such as a dump.
+ */
+const TABLE_MS = 500
+
 /**
  * Applies the missing migrations, on one connection and under a lock, so that any number of replicas may start at once: the first
- * one migrates, the others wait and find nothing to do. Drizzle takes no lock, and its migrations fail when they run at once.
+ * one migrates, the others wait and find nothing to do. Drizzle takes no lock, and its migrations fail when they run at once. Rejects when a lock
+ * is not to be had; trying again helps once whoever has it is done.
  */
 export async function migrate(client: Client | PoolClient): Promise<void> {
+  await client.query(`SET lock_timeout = ${TURN_MS}`)
   await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
   try {
+    await client.query(`SET lock_timeout = ${TABLE_MS}`)
     await applyMigrations(drizzle(client), {
       migrationsFolder: fileURLToPath(new URL('./migrations', import.meta.url)),
       migrationsSchema: 'livetally',

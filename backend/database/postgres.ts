@@ -2,6 +2,7 @@
 import { Client, type ClientConfig, Pool } from 'pg'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, SessionOptions } from './database.ts'
+import { DatabaseUnavailable, sqlState } from './errors.ts'
 import { migrate } from './migrate.ts'
 import { connectSession, createDatabase } from './pool.ts'
 
@@ -19,6 +20,8 @@ const CONNECT_MS = 2_000
 const QUERY_MS = 3_000
 const STATEMENT_MS = 2_500
 const LOCK_MS = 1_000
+/** Postgres, appendix A. */
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
  * Reaches the server, brings its tables up to date and opens the pool.
@@ -49,6 +52,9 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   const first = await openSession({ label: 'migrations', statementTimeoutMs: 0 })
   try {
     if (options.migrations ?? true) await migrate(first.client)
+  } catch (error) {
+    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
+    throw new DatabaseUnavailable('the tables are to be changed, but a long transaction holds them', { cause: error })
   } finally {
     await first.close()
   }

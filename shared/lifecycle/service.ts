@@ -27,6 +27,8 @@ export interface ServiceOptions {
 
 /** The deadline of the drain after a fault, in ms. It is short, since the fault may have left anything broken. */
 const FAULT_DEADLINE_MS = 5_000
+/** How long a start that is to end may go on with what it waits for, in ms. */
+const GIVE_UP_START_MS = 2_000
 /** The deadline of each release, in ms, such as closing a connection that no longer answers. */
 const RELEASE_DEADLINE_MS = 2_000
 
@@ -41,23 +43,26 @@ export async function runService(options: ServiceOptions, start: (context: Servi
   const releases: Stage[] = []
   let progress: DrainProgress | undefined
   const shutdown = Promise.withResolvers<ShutdownRequest>()
+  const givenUp = Promise.withResolvers<never>()
 
   const onRequest = (request: ShutdownRequest) => {
     if (request.kind === 'fault') log.error({ err: request.error }, 'shutdown requested by a fault that was not caught')
     else log.info({ signal: request.signal }, 'shutdown requested')
     starting.abort(new Error('shutdown requested during the start'))
+    void clock.wait(GIVE_UP_START_MS).then(() => givenUp.reject(starting.signal.reason))
     shutdown.resolve(request)
   }
   const stopListening = listenForShutdown(host, onRequest, (error) => log.error({ err: error }, 'a fault during the shutdown'))
 
   let stages: Stage[] = []
   try {
-    stages = await start({
+    const started = start({
       phase,
       starting: starting.signal,
       drainProgress: () => progress,
       release: (name, run) => void releases.unshift({ name: `release ${name}`, deadlineMs: RELEASE_DEADLINE_MS, run }),
     })
+    stages = await Promise.race([started, givenUp.promise])
     if (!starting.signal.aborted) phase.advance('ready')
   } catch (error) {
     // after a requested shutdown the start fails on purpose
