@@ -17,7 +17,7 @@ import type { PollStore } from '../polls/poll-store.ts'
 import { describeApi } from './openapi-document.ts'
 import { badBody, unknownPoll } from './problems.ts'
 import { listPolls, readBallot, readHistory, readPoll, vote } from './routes.ts'
-import { HISTORY_KEPT_MS, type PollViews } from './poll-view.ts'
+import type { PollViews } from './poll-view.ts'
 import type { TicketStore } from '../polls/ticket-store.ts'
 import type { VoterCookie } from './voter-cookie.ts'
 import type { VoteCaster } from './cast-vote.ts'
@@ -129,7 +129,7 @@ export function createApp(options: AppOptions) {
     const history = await views.history(slug, c.req.valid('query').step)
     await mayAnswer()
     if (history === undefined) throw unknownPoll(slug)
-    return answerShared(c, history, `max-age=${HISTORY_KEPT_MS / 1_000}`)
+    return answerShared(c, history, 'no-cache')
   })
 
   mountAdminApi(app, options)

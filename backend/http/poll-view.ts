@@ -15,7 +15,10 @@ export interface PollViews {
   /** What each option has, also where results are hidden or the option was withdrawn; undefined if there is no such poll. */
   counts(slug: string): Promise<Record<string, number> | undefined>
   list(): Promise<SharedJson<z.infer<typeof PollList>>>
-  /** The history with a point for each step, as it was a second ago at the earliest; undefined if there is no such poll. */
+  /**
+   * The history of the poll as it is defined now, with a point for each step, as they were a second ago at the earliest; undefined if
+   * there is no such poll.
+   */
   history(slug: string, step: Step): Promise<SharedJson<z.infer<typeof History>> | undefined>
 }
 
@@ -47,7 +50,7 @@ export function createPollViews({ database, now }: PollViewOptions): PollViews {
       return new Map([[key, sharedJson({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) })]])
     },
   })
-  /** By slug and step, in the order in which they were read. */
+  /** By slug, step and definition of the poll, in the order in which they were read. */
   const histories = new Map<string, { readonly history: SharedJson<z.infer<typeof History>>; readonly readAt: number }>()
   const readSharedHistory = shareReads({
     atOnce: HISTORIES_AT_ONCE,
@@ -95,7 +98,10 @@ export function createPollViews({ database, now }: PollViewOptions): PollViews {
       return list
     },
     async history(slug, { step, seconds }) {
-      const key = `${slug} ${step} ${seconds}`
+      // what is kept is of one poll and one of its definitions, so that nobody is told what was hidden or removed since
+      const poll = (await readPoll(slug))?.poll
+      if (poll === undefined) return undefined
+      const key = [slug, step, seconds, poll.id, poll.epoch, poll.revision].join(' ')
       const kept = histories.get(key)
       return kept !== undefined && now() - kept.readAt < HISTORY_KEPT_MS ? kept.history : await readSharedHistory(key)
     },
