@@ -223,6 +223,9 @@ describe('the hub', () => {
     for (const socket of sockets) assert.deepEqual(words(socket), [3_099], 'once')
     setSource(1_004_000, 20)
     await tick()
+    for (const socket of sockets) assert.deepEqual(words(socket), [3_099], 'the tallies that came with it go first')
+    setSource(1_004_000, 120)
+    await tick()
     for (const socket of sockets) assert.deepEqual(words(socket), [3_099, 0])
     assert.deepEqual(sockets[0]?.sent.at(-1)?.frame, { type: 'alive', at: new Date(1_004_000).toISOString(), silentMs: 0 })
   })
@@ -240,7 +243,7 @@ describe('the hub', () => {
       assert.deepEqual(types(socket), ['poll', 'tally', 'alive'])
       assert.deepEqual(socket.sent[2]?.frame, { type: 'alive', at: new Date(1_000_000).toISOString(), silentMs: ageMs })
     }
-    setSource(1_100_000, 0)
+    setSource(1_100_000, 200)
     hub.tick()
     await clock.advance(100)
     assert.deepEqual(types(join().socket), ['poll', 'tally'])

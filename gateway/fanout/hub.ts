@@ -58,6 +58,8 @@ const MIN_GAP_MS = 55
 const ALIVE_AFTER_MS = 15_000
 /** The source counts as silent after so long, in ms. It speaks every second, so it has then missed three times. */
 const SILENT_AFTER_MS = 3_000
+/** A source that speaks again is believed after so long, in ms, when the tallies that came with its sign of life have been sent. */
+const SETTLE_MS = 100
 /** Far below the 60 s after which common proxies cut a quiet connection. */
 const PING_INTERVAL_MS = 15_000
 /** The ticks in which every socket is visited once, so that a crowd that arrived at once is not pinged at once. */
@@ -159,7 +161,7 @@ export function createHub(options: HubOptions): Hub {
   const listenToSource = () => {
     const ageMs = sourceAgeMs()
     const wasSilent = isSilent
-    isSilent = ageMs > SILENT_AFTER_MS
+    isSilent = ageMs > SILENT_AFTER_MS || (isSilent && ageMs < SETTLE_MS)
     const alive: AliveFrame = {
       type: 'alive',
       at: new Date(sourceAt()).toISOString(),

@@ -94,10 +94,6 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
 
   const read = async (slugs: readonly string[]) => {
     const kept = await bus.latest(slugs)
-    if (kept.sourceAt !== undefined && kept.sourceAt !== sourceAt) {
-      sourceAt = kept.sourceAt
-      sourceSeenAt = clock.now()
-    }
     for (const snapshot of kept.snapshots.values()) hub.apply(snapshot)
     return kept
   }
@@ -113,6 +109,11 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
       }
     }
     const kept = await read([...followed.keys()])
+    // only after a read of all polls: a sign of life says that what the sockets show is current
+    if (kept.sourceAt !== undefined && kept.sourceAt !== sourceAt) {
+      sourceAt = kept.sourceAt
+      sourceSeenAt = clock.now()
+    }
     // a bus that has lost its data has no `sourceAt` until the backends have filled it again; till then a missing poll proves
     // nothing
     if (kept.sourceAt !== undefined) for (const slug of followed.keys()) if (!kept.snapshots.has(slug)) void endIfGone(slug)
