@@ -35,6 +35,8 @@ const CALM_BEHIND_MS = 3_000
 /** A screen that is further behind says so. Some time to notice comes on top. */
 const SILENT_MS = 5_000
 const NOTICE_MS = 1_500
+/** Too short for anybody to see: news that were held up come one after the other, and the first ends the notice. */
+const UNSEEN_MS = 500
 /** After this a screen is given up and the soak goes on. */
 const PATIENCE_MS = 40_000
 /** A look that comes later than this was starved itself, and says nothing. */
@@ -43,6 +45,7 @@ const STARVED_MS = 500
 export function startWatch({ truth, screens, journal, slowness }: WatchOptions): Watch {
   const calmLagsMs: number[] = []
   const wrongSince = new Map<string, number>()
+  const unsaidSince = new Map<Screen, number>()
   let isOver = false
 
   const behindMs = ({ polls, tallies }: Screen) =>
@@ -60,13 +63,14 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
     const behind = behindMs(screen)
     const isCalm = journal.current === undefined
     if (isCalm) calmLagsMs.push(behind)
-    if (behind > SILENT_MS + NOTICE_MS * slowness && !screen.admitsDelay) {
-      journal.violate('a screen is behind and does not say so', `by ${behind} ms; ${screen.describe()}`)
-    }
     const silence = journal.current?.silence
-    if (silence !== undefined && now - silence > SILENT_MS + NOTICE_MS * slowness && !screen.admitsDelay) {
-      journal.violate('the source is silent and a screen does not say so', `for ${now - silence} ms; ${screen.describe()}`)
-    }
+    const silentMs = Math.max(behind, silence === undefined ? 0 : now - silence)
+    if (silentMs <= SILENT_MS + NOTICE_MS * slowness || screen.admitsDelay) unsaidSince.delete(screen)
+    else if (now - (unsaidSince.get(screen) ?? now) > UNSEEN_MS * slowness) {
+      const rule =
+        behind === silentMs ? 'a screen is behind and does not say so' : 'the source is silent and a screen does not say so'
+      journal.violate(rule, `${silentMs} ms; ${screen.describe()}`)
+    } else if (!unsaidSince.has(screen)) unsaidSince.set(screen, now)
     if (isCalm && behind > CALM_BEHIND_MS * slowness) {
       journal.violate('a screen is behind while nothing is wrong', `by ${behind} ms; ${screen.describe()}`)
     }
