@@ -79,4 +79,5 @@ test('does nothing for those who have gone while they stood in line, and lets th
   end('a')
   end('e')
   assert.deepEqual(await Promise.all(all), ['a', 'b', undefined, undefined, 'e', undefined])
+  assert.equal(await ask('f'), undefined, 'nor where a place is free')
 })

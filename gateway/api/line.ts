@@ -37,6 +37,7 @@ export function createLine({ atOnce, patienceMs, now }: LineOptions): InLine {
   }
 
   return async (work, isAwaited = () => true) => {
+    if (!isAwaited()) return undefined
     if (free > 0) free -= 1
     else if (!(await new Promise<boolean>((enter) => waiting.add({ since: now(), isAwaited, enter })))) return undefined
     try {
