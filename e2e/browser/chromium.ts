@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import type { TestContext } from 'node:test'
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
@@ -12,11 +12,22 @@ export function findChromium(): string | undefined {
   return places.find((place) => existsSync(place))
 }
 
+const LAUNCH = { args: ['--no-sandbox', '--disable-background-networking'] }
+
 /** Starts the browser. Throws with what to install where there is none. */
 export async function launchChromium(): Promise<Browser> {
-  const executablePath = findChromium()
-  if (executablePath === undefined) throw new Error('the browser tests need Chromium: apt install chromium, or set CHROMIUM')
-  return await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-background-networking'] })
+  return await chromium.launch({ ...LAUNCH, executablePath: executable() })
+}
+
+/** Starts the browser with the profile in a directory, and so with the settings that a person has made there. */
+export async function launchProfile(directory: string): Promise<BrowserContext> {
+  return await chromium.launchPersistentContext(directory, { ...LAUNCH, executablePath: executable(), locale: 'en-GB' })
+}
+
+function executable(): string {
+  const path = findChromium()
+  if (path === undefined) throw new Error('the browser tests need Chromium: apt install chromium, or set CHROMIUM')
+  return path
 }
 
 /** Not the page's fault, and it recovers: an interface of this machine came or went, which aborts what Chromium is loading. */

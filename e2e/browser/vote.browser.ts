@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Browser, Page, Request } from 'playwright-core'
-import { launchChromium, openPage } from './chromium.ts'
+import { launchChromium, launchProfile, openPage } from './chromium.ts'
 import { ADMIN_TOKEN, startInstance, type Instance } from './instance.ts'
 
 const OPTIONS = [
@@ -317,6 +320,34 @@ test('offline and back: the tap waits, survives a reload, and is counted', async
   await page.evaluate(() => sessionStorage.setItem('livetally:offline', 'dogs'))
   await page.reload()
   await receipt(page, 'Your vote for Dogs is counted.')
+})
+
+test('where the browser blocks cookies the page says so, and what to do, instead of sending for ever', async (t) => {
+  await instance.create({ poll: 'cookieless', question: 'Cookieless?', options: OPTIONS })
+  const profile = await mkdtemp(join(tmpdir(), 'livetally-cookieless-'))
+  // as the setting "block all cookies" writes it
+  await mkdir(join(profile, 'Default'))
+  await writeFile(
+    join(profile, 'Default', 'Preferences'),
+    JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
+  )
+  const context = await launchProfile(profile)
+  t.after(async () => {
+    await context.close()
+    await rm(profile, { recursive: true, force: true })
+  })
+  const page = context.pages()[0] ?? (await context.newPage())
+  const votes: string[] = []
+  page.on('request', (request) => request.method() === 'PUT' && votes.push(request.url()))
+  await page.goto(`${instance.url}/p/cookieless`)
+  assert.deepEqual(await context.cookies(), [])
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, /Your vote for Cats is not counted: this browser keeps no cookies of this page\./)
+  await receipt(page, /Allow cookies for it, and tap your answer again\./)
+  assert.equal(votes.length, 2)
+  await page.getByRole('button', { name: 'Dogs' }).click()
+  await receipt(page, /Your vote for Dogs is not counted/)
+  assert.equal(votes.length, 4)
 })
 
 test('no such poll is said, not spun on', async (t) => {

@@ -42,6 +42,8 @@ export const de: Messages = {
     needsTicket: 'Hier stimmt ab, wer einen persönlichen Link bekommen hat.',
     sending: (option) => `Deine Stimme für ${option} wird gesendet…`,
     retrying: (option) => `Noch keine Antwort. Deine Stimme für ${option} bleibt erhalten und wird gesendet, bis sie zählt.`,
+    cookieless: (option) => `Deine Stimme für ${option} zählt nicht: Dieser Browser behält keine Cookies dieser Seite.`,
+    allowCookies: 'Bitte Cookies für sie erlauben und die Antwort noch einmal antippen.',
     counted: (option) => `Deine Stimme für ${option} zählt.`,
     checking: 'Die Zählung hat neu begonnen. Ob deine Stimme dabei ist, wird geprüft…',
     withdrawn: (option) => `${option ?? 'Deine Antwort'} wurde zurückgezogen.`,

@@ -41,6 +41,9 @@ export interface Messages {
     readonly needsTicket: string
     readonly sending: (option: string) => string
     readonly retrying: (option: string) => string
+    /** Said where the browser keeps no cookies, and then what to do about it. */
+    readonly cookieless: (option: string) => string
+    readonly allowCookies: string
     readonly counted: (option: string) => string
     /** Said while the server is asked whether a vote from before counting began anew still counts. */
     readonly checking: string

@@ -26,7 +26,7 @@ class Server {
       const problem = { type: '/problems/superseded', title: '', status: 409, detail: '', order: ballot.order, ballot }
       return new Response(JSON.stringify(problem), { status: 409 })
     }
-    return new Response('{}')
+    return new Response(JSON.stringify({ option }))
   }
 }
 

@@ -18,8 +18,9 @@ function send(...answers: Answer[]) {
       if (answer instanceof Error) throw answer
       if (typeof answer === 'object') return superseded({ option: 'birds', order: answer.supersededBy })
       const status = typeof answer === 'function' ? await answer() : (answer ?? 200)
-      const problem = { type: '/problems/poll-closed', title: 'The poll is closed', status, detail: '' }
-      return new Response(JSON.stringify(status < 300 ? {} : problem), { status })
+      const kind = status === 401 ? 'no-voter' : 'poll-closed'
+      const problem = { type: `/problems/${kind}`, title: 'The poll is closed', status, detail: '' }
+      return new Response(JSON.stringify(status < 300 ? { option } : problem), { status })
     },
     keep: (vote) => kept.push(vote),
     lastOrder,
@@ -124,20 +125,56 @@ test('a change of mind on the way is sent after the first, never beside it, and 
   assert.ok(!states.some((state) => state.kind === 'counted' && state.option === 'cats'))
 })
 
-test('an answer that is no problem document is still told', async () => {
-  const states: BallotState[] = []
-  const told = Promise.withResolvers<void>()
+test('a browser that keeps no cookies is told so after the second refusal, and the vote is kept for when it does', async () => {
+  const { sender, puts, kept, reaches } = send(401, 401, 401, 200)
+  sender.choose('cats')
+  assert.deepEqual(await reaches('cookieless'), { kind: 'cookieless', option: 'cats' })
+  assert.deepEqual(puts, ['cats 1', 'cats 1'])
+  assert.deepEqual(kept.at(-1), { option: 'cats', order: 1 })
+  sender.choose('cats')
+  assert.deepEqual(await reaches('counted'), { kind: 'counted', option: 'cats' })
+  assert.equal(kept.at(-1), undefined)
+})
+
+test('an answer that is not of the API says nothing about the vote, which is sent again as it was', async () => {
+  const json = { 'content-type': 'application/json' }
+  const answers = [
+    new Response('<html>Bad Gateway</html>', { status: 502 }),
+    new Response(null, { status: 503 }),
+    new Response('404 page not found', { status: 404 }),
+    new Response('<html>Who are you?</html>', { status: 401 }),
+    new Response('<html>Bad Request</html>', { status: 400 }),
+    new Response('{"message":"Forbidden"}', { status: 403, headers: json }),
+    new Response('{"type":"about:blank","title":"Forbidden"}', { status: 403, headers: json }),
+    new Response('<html>Sign in</html>', { status: 200 }),
+    new Response('', { status: 200, headers: json }),
+    new Response('{"option":', { status: 200, headers: json }),
+    new Response('{"location":"/login"}', { status: 200, headers: json }),
+    new Response(null, { status: 204 }),
+    Response.error(),
+    new Response('{"option":"cats"}', { headers: json }),
+  ]
+  const puts: (number | undefined)[] = []
+  const counted = Promise.withResolvers<void>()
   const sender = createBallotSender({
     lastOrder: createOrder(),
-    put: async () => new Response('<html>', { status: 413, statusText: 'Content Too Large' }),
-    onChange: (state) => {
-      states.push(state)
-      if (state.kind === 'refused') told.resolve()
+    put: async ({ order }) => {
+      puts.push(order)
+      return answers[puts.length - 1] ?? Response.error()
+    },
+    onChange: ({ kind, ...rest }) => {
+      if (kind === 'counted') counted.resolve()
+      // no need to wait for the next try
+      if (kind === 'sending' && 'isRetry' in rest && rest.isRetry) setImmediate(() => sender.hurry())
+      assert.ok(kind === 'sending' || kind === 'counted', kind)
     },
   })
   sender.choose('cats')
-  await told.promise
-  assert.deepEqual(states.at(-1), { kind: 'refused', option: 'cats', problem: 'internal', title: 'Content Too Large' })
+  await counted.promise
+  assert.deepEqual(
+    puts,
+    answers.map(() => 1),
+  )
 })
 
 test('a choice keeps its order over all tries, and the order is kept before the first', async () => {

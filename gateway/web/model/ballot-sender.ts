@@ -1,4 +1,5 @@
 import { backoffMs, type BackoffOptions } from '../../../shared/protocol/backoff.ts'
+import { apiAnswerOf, type ApiAnswer } from './api-answer.ts'
 
 /** A choice and its place among the votes of this voter: of two votes the one with the higher order stands. */
 export interface Vote {
@@ -16,6 +17,8 @@ export type BallotState =
   | { readonly kind: 'counted'; readonly option: string }
   /** A later vote of this voter stands, or is on its way: one from another tab or another device. */
   | { readonly kind: 'overtaken' }
+  /** The browser keeps no cookies, without which the server does not know the voter. The vote is kept, and not sent. */
+  | { readonly kind: 'cookieless'; readonly option: string }
   /** The server will not have it. `problem` is the last part of the problem's type, `title` what it says to people. */
   | { readonly kind: 'refused'; readonly option: string; readonly problem: string; readonly title: string }
 
@@ -83,28 +86,35 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
     })
 
   /** One try: the server's judgement, or undefined when there was none and the vote is to be sent again. */
-  const cast = async (vote: Vote): Promise<Response | undefined> => {
+  const cast = async (vote: Vote): Promise<ApiAnswer | undefined> => {
     let sent: Parameters<typeof put>[0] = vote
+    let hasNoCookie = false
     for (let request = 0; request < 3; request++) {
       const response = await put(sent, AbortSignal.timeout(timeoutMs)).catch(() => undefined)
-      if (response === undefined || response.status >= 500 || response.status === 429 || response.status === 408) return undefined
+      const answer = response && (await apiAnswerOf(response))
+      if (answer === undefined) return undefined
+      // the API repeats what it has counted
+      if (answer.isOk) return 'option' in answer.content ? answer : undefined
       // a server from before the orders takes no body with one
-      if (response.status === 400 && 'order' in sent) sent = { option: vote.option }
-      // the refusal set the voter's cookie, so the next request has one
-      else if (response.status !== 401) return response
+      if (answer.status === 400 && 'order' in sent) sent = { option: vote.option }
+      // the refusal set the voter's cookie, so the next request has one, unless the browser keeps none
+      else if (answer.status !== 401 || hasNoCookie) return answer
+      hasNoCookie = answer.problem === 'no-voter'
     }
     return undefined
   }
 
   /** Takes the server's judgement of a vote. */
-  const hear = async (vote: Vote, response: Response): Promise<void> => {
+  const hear = (vote: Vote, answer: ApiAnswer): void => {
     const { option } = vote
-    const { problem, title, order }: Refusal = response.ok ? { problem: '', title: '' } : await problemOf(response)
-    learn(order)
+    if (!answer.isOk) learn(answer.order)
     // a later choice waits to be sent
     if (vote !== wanted) return
-    if (response.ok) settle({ kind: 'counted', option })
-    else if (problem !== 'superseded') settle({ kind: 'refused', option, problem, title })
+    if (answer.isOk) settle({ kind: 'counted', option })
+    else if (answer.problem === 'no-voter') {
+      wanted = undefined
+      onChange({ kind: 'cookieless', option })
+    } else if (answer.problem !== 'superseded') settle({ kind: 'refused', option, problem: answer.problem, title: answer.title })
     else if (isOvertaken(vote) || raises === MAX_RAISES) settle({ kind: 'overtaken' })
     else {
       raises++
@@ -124,10 +134,10 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
         continue
       }
       onChange({ kind: 'sending', option: vote.option, isRetry: tries > 0 })
-      const response = await cast(vote)
-      if (response !== undefined) {
+      const answer = await cast(vote)
+      if (answer !== undefined) {
         tries = 0
-        await hear(vote, response)
+        hear(vote, answer)
         continue
       }
       tries++
@@ -155,24 +165,5 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
     },
     learn,
     hurry: () => wake?.(),
-  }
-}
-
-interface Refusal {
-  readonly problem: string
-  readonly title: string
-  /** Of the ballot that stands, where the problem tells it. */
-  readonly order?: number
-}
-
-async function problemOf(response: Response): Promise<Refusal> {
-  const fallback = { problem: 'internal', title: response.statusText }
-  try {
-    const body: unknown = await response.json()
-    if (typeof body !== 'object' || body === null || !('type' in body) || !('title' in body)) return fallback
-    const order = 'order' in body && typeof body.order === 'number' ? { order: body.order } : {}
-    return { problem: String(body.type).split('/').at(-1) ?? '', title: String(body.title), ...order }
-  } catch {
-    return fallback
   }
 }

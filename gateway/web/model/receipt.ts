@@ -50,6 +50,8 @@ export function receiptOf(page: VotePageState, vote: Messages['vote'], labelOf: 
     const option = nameOf(state.option)
     return state.isRetry ? { kind: 'waiting', strong: vote.retrying(option) } : { kind: 'sending', strong: vote.sending(option) }
   }
+  if (state.kind === 'cookieless')
+    return { kind: 'refused', strong: vote.cookieless(nameOf(state.option)), rest: vote.allowCookies }
   const standing = receiptOfBallot(page, vote, labelOf)
   if (state.kind === 'refused' && !(isFinal && ballot !== undefined))
     return { kind: 'refused', strong: vote.refused(state.title), rest: standing.strong ?? '' }

@@ -59,6 +59,8 @@ const sender = createBallotSender({
       method: 'PUT',
       headers: { 'content-type': 'application/json', ...voterHeaders },
       body: JSON.stringify(sent),
+      // the API never redirects: what does is a login or the like, which is not to be given the vote
+      redirect: 'error',
       signal,
     })
   },
