@@ -53,25 +53,37 @@ for (const [base, tls] of [
     const labels = fallback?.labels ?? fallback?.deploy?.labels
     assert.ok(labels?.['traefik.http.middlewares.livetally-hsts.headers.stsseconds'])
   })
+}
 
-  test(`Traefik in ${base} has every middleware and service that a router names`, () => {
-    const all = Object.values(deployment(base).services).map(({ labels, deploy }) => ({ ...labels, ...deploy?.labels }))
-    const keys = all.flatMap((labels) => Object.keys(labels))
-    for (const labels of all) {
-      for (const [key, value] of Object.entries(labels)) {
-        const kind = /routers\.[^.]+\.(middlewares|service)$|middlewares\.[^.]+\.errors\.(service)$/.exec(key)
-        if (kind === null) continue
-        for (const name of value.split(','))
-          assert.ok(
-            keys.some((other) =>
-              other.startsWith(`traefik.http.${kind[1] === 'middlewares' ? 'middlewares' : 'services'}.${name}.`),
-            ),
-            `${key}: ${name}`,
-          )
-      }
+for (const [provider, failover, files] of [
+  ['docker', 'infra/compose/failover.yaml', ['compose.yaml']],
+  ['swarm', 'infra/swarm/failover.yml', ['infra/swarm/stack.yml', 'infra/swarm/blue-green.yml']],
+] as const) {
+  test(`Traefik has every middleware and service that a router of ${files.join(' and ')} names`, () => {
+    const services = files.flatMap((file) => Object.values(deployment(file).services))
+    const labels = services.flatMap((service) => Object.entries({ ...service.labels, ...service.deploy?.labels }))
+    const isThere = (kind: string, name: string) =>
+      labels.some(([key]) => key.startsWith(`traefik.http.${kind}.${name}.`)) || name in failovers
+    const failovers = Object.fromEntries(
+      Object.entries((parse(read(failover)) as Failover).http.services).map(([name, service]) => [`${name}@file`, service]),
+    )
+    for (const [key, value] of labels) {
+      if (/routers\.[^.]+\.middlewares$/.test(key))
+        for (const name of value.split(',')) assert.ok(isThere('middlewares', name), `${key}: ${name}`)
+      if (/routers\.[^.]+\.service$|middlewares\.[^.]+\.errors\.service$/.test(key))
+        assert.ok(isThere('services', value), `${key}: ${value}`)
+    }
+    for (const { failover: ways } of Object.values(failovers)) {
+      for (const name of Object.values(ways)) assert.ok(isThere('services', name.replace(`@${provider}`, '')), name)
     }
   })
 }
+
+test('blue-green switches between failovers that there are', () => {
+  const { services } = (parse(read('infra/swarm/failover.yml')) as Failover).http
+  const names = [...read('infra/swarm/blue-green').matchAll(/target=(\S+)@file/g)].map(([, name = '']) => name)
+  assert.deepEqual(names.toSorted(), Object.keys(services).toSorted())
+})
 
 test('the Kubernetes variants change what the manifests have', () => {
   const [ingress] = parseAllDocuments(read('infra/kubernetes/ingress.yaml')).map((document) => document.toJS() as Ingress)
@@ -88,6 +100,11 @@ test('the Kubernetes variants change what the manifests have', () => {
   }
 })
 
+interface Failover {
+  readonly http: {
+    readonly services: Readonly<Record<string, { readonly failover: { readonly service: string; readonly fallback: string } }>>
+  }
+}
 interface Ingress {
   readonly metadata: { readonly name: string; readonly annotations?: object }
   readonly spec: { readonly tls: readonly { readonly secretName?: string }[] }
