@@ -11,7 +11,8 @@ const FILES = globSync(
   { cwd: ROOT },
 )
 /** What a public image may stand behind: a variable's default, an argument, a field or a text. */
-const PUBLIC_IMAGE = /(?<![/\w])(?<name>node|postgres|redis|traefik|haproxy):(?<rest>v?\d[\w.-]*(?:@sha256:[0-9a-f]+)?)(?=['"}\s]|$)/gm
+const PUBLIC_IMAGE =
+  /(?<![/\w])(?<name>node|postgres|redis|traefik|haproxy):(?<rest>v?\d[\w.-]*(?:@sha256:[0-9a-f]+)?)(?=['"}\s]|$)/gm
 
 const found = FILES.flatMap((file) =>
   [...readFileSync(join(ROOT, file), 'utf8').matchAll(PUBLIC_IMAGE)].map(({ groups }) => ({
