@@ -83,10 +83,26 @@ export function edgeConfig(env: Values<typeof edgeVariables>): EdgeConfig {
   }
 }
 
+/** What the deadline leaves, in ms, once the last socket was told to close: for closing handshakes and for requests under way. */
+const LEAVING_MS = 7_000
+
+/** A deadline that comes earlier would cut sockets without a word. Where all else is shorter than `LEAVING_MS`, as much again will do. */
+function drainProblems(env: Values<typeof gatewayVariables>): string[] {
+  const { DRAIN_NOTICE_MS: noticeMs, DRAIN_SPREAD_MS: spreadMs, DRAIN_DEADLINE_MS: deadlineMs } = env
+  const closedMs = noticeMs + spreadMs
+  const enoughMs = closedMs + Math.min(LEAVING_MS, closedMs)
+  if (deadlineMs >= enoughMs) return []
+  return [
+    `DRAIN_DEADLINE_MS must be at least ${enoughMs} where DRAIN_NOTICE_MS is ${noticeMs} and DRAIN_SPREAD_MS is ${spreadMs}, ` +
+      `not ${deadlineMs}: sockets would be cut before their clients could move; the stop grace period must be longer still`,
+  ]
+}
+
 export type GatewayConfig = ReturnType<typeof loadGatewayConfig>
 
 export function loadGatewayConfig(host: Host) {
-  const env = loadVariables(host, 'Livetally gateway: terminates WebSockets, serves the pages, forwards /api.', gatewayVariables)
+  const usage = 'Livetally gateway: terminates WebSockets, serves the pages, forwards /api.'
+  const env = loadVariables(host, usage, gatewayVariables, drainProblems)
   return Object.freeze({
     port: env.PORT,
     host: env.HOST,
