@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FAULT_KINDS, planFaults, type PlannedFault } from './fault-plan.ts'
+import { FAULT_KINDS, planFaults, sparingFirst, type PlannedFault } from './fault-plan.ts'
 
 function first(count: number, seed: number, kinds = FAULT_KINDS): PlannedFault[] {
   const plan = planFaults(seed, kinds)
@@ -21,4 +21,14 @@ test('every kind comes once before any comes again', () => {
 
 test('only the kinds that were asked for are planned', () => {
   assert.deepEqual(new Set(first(9, 1, ['many read', 'redis dies']).map(({ fault }) => fault.kind)).size, 2)
+})
+
+test('the first replica is spared from what would end it, and from nothing else', () => {
+  assert.deepEqual(sparingFirst({ kind: 'backend dies', replica: 0, downMs: 5 }), { kind: 'backend dies', replica: 1, downMs: 5 })
+  for (const fault of [
+    { kind: 'backend stalls', replica: 0, forMs: 5 },
+    { kind: 'redis dies', downMs: 5 },
+  ] as const) {
+    assert.deepEqual(sparingFirst(fault), fault)
+  }
 })

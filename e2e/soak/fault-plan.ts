@@ -3,7 +3,7 @@ import { createRandom, type Random } from './random.ts'
 
 /** Services whose connections a fault touches: one by its name, or all. */
 export type Reach = 'all' | 'backend-0' | 'backend-1' | 'gateway-0' | 'gateway-1'
-/** Which of two replicas; the performer may choose the other to spare one whose memory is being watched. */
+/** Which of two replicas. */
 export type Replica = 0 | 1
 
 export type Fault =
@@ -87,6 +87,20 @@ const DRAW: { readonly [Kind in FaultKind]: (random: Random) => Extract<Fault, {
     burners: random.between(2, 4),
     forMs: random.between(2_000, 5_000),
   }),
+}
+
+const ENDING = new Set<FaultKind>([
+  'backend dies',
+  'backend is replaced',
+  'gateway dies',
+  'gateway is replaced',
+  'services leave without redis',
+  'services leave without postgres',
+])
+
+/** The fault, or where it ends a process, the same for the second replica, so that the first lives long enough to be judged. */
+export function sparingFirst(fault: Fault): Fault {
+  return 'replica' in fault && ENDING.has(fault.kind) ? { ...fault, replica: 1 } : fault
 }
 
 export const FAULT_KINDS = Object.keys(DRAW) as FaultKind[]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Agent, request } from 'undici'
-import type { Fault, Replica } from './fault-plan.ts'
+import type { Fault } from './fault-plan.ts'
 import type { Chapter, Journal } from './journal.ts'
 import { POLLS } from './organiser.ts'
 import type { Truth } from './truth.ts'
@@ -15,18 +15,15 @@ export interface FaultsOptions {
   readonly world: World
   readonly truth: Truth
   readonly journal: Journal
-  /** Whether the first replica of each kind is spared, so that it lives long enough to be judged by its memory. */
-  readonly sparesFirst: () => boolean
   readonly signal: AbortSignal
 }
 
 /** So many connections read at a time. */
 const READERS = 200
 
-export function createFaults({ world, truth, journal, sparesFirst, signal }: FaultsOptions) {
+export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
   const { redis, postgres } = world
   const wait = (ms: number) => delay(ms, undefined, { signal })
-  const chosen = (replica: Replica): Replica => (sparesFirst() ? 1 : replica)
 
   /** Does `meanwhile` while nothing is new for any screen. */
   const inSilence = async (chapter: Chapter, meanwhile: () => Promise<unknown>) => {
@@ -108,25 +105,25 @@ export function createFaults({ world, truth, journal, sparesFirst, signal }: Fau
         )
       }
       case 'backend dies':
-        return await restart(world.backend(chosen(fault.replica)), fault.downMs)
+        return await restart(world.backend(fault.replica), fault.downMs)
       case 'gateway dies':
-        return await restart(world.gateway(chosen(fault.replica)), fault.downMs)
+        return await restart(world.gateway(fault.replica), fault.downMs)
       case 'backend is replaced': {
-        const slot = world.backend(chosen(fault.replica))
+        const slot = world.backend(fault.replica)
         await world.leave(slot)
         return await world.start(slot)
       }
       case 'gateway is replaced':
-        return await world.replaceGateway(world.gateway(chosen(fault.replica)))
+        return await world.replaceGateway(world.gateway(fault.replica))
       case 'services leave without redis': {
-        const slots = [world.backend(chosen(fault.replica)), world.gateway(chosen(fault.replica))]
+        const slots = [world.backend(fault.replica), world.gateway(fault.replica)]
         await redis.pause()
         await undoing(redis.resume, () => inSilence(chapter, () => Promise.all(slots.map((slot) => world.leave(slot)))))
         await Promise.all(slots.map((slot) => world.start(slot)))
         return
       }
       case 'services leave without postgres': {
-        const slot = world.backend(chosen(fault.replica))
+        const slot = world.backend(fault.replica)
         await postgres.shutDown()
         await undoing(postgres.start, () => inSilence(chapter, () => world.leave(slot)))
         return await world.start(slot)

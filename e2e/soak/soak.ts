@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { calibrate } from '../support/calibration.ts'
-import { planFaults, FAULT_KINDS, type FaultKind } from './fault-plan.ts'
+import { planFaults, FAULT_KINDS, sparingFirst, type FaultKind } from './fault-plan.ts'
 import { createFaults } from './faults.ts'
 import { watchFootprints } from './footprints.ts'
 import { createJournal, type Journal } from './journal.ts'
@@ -95,13 +95,14 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   stack.defer(() => footprints.stop())
 
   const endsAt = Date.now() + options.minutes * 60_000
-  const sparesFirst = () => Date.now() > journal.startedAt + (endsAt - journal.startedAt) / 4
-  const perform = createFaults({ world, truth, journal, sparesFirst, signal })
+  const sparesFrom = journal.startedAt + (endsAt - journal.startedAt) / 4
+  const perform = createFaults({ world, truth, journal, signal })
   let ballotsCompared = 0
-  for (const { quietMs, fault } of planFaults(seed, options.kinds ?? FAULT_KINDS)) {
+  for (const { quietMs, fault: planned } of planFaults(seed, options.kinds ?? FAULT_KINDS)) {
     if (Date.now() + quietMs > endsAt) break
     await delay(quietMs, undefined, { signal })
     ballotsCompared += await truth.check(votes)
+    const fault = Date.now() > sparesFrom ? sparingFirst(planned) : planned
     const chapter = journal.begin(fault)
     journal.say(`fault ${chapter.number}: ${JSON.stringify(fault)}`)
     await perform(fault, chapter)
