@@ -100,6 +100,7 @@ onEachDatabase('taking votes from a list', (use, kind) => {
   test('hands what a consumer held to the next when it leaves, with its place in the order', async (t) => {
     const { redis, list, connect, recovered, drainList, counts } = await scene(t)
     const [first, second] = [await connect(), await connect()]
+    assert.deepEqual(await second.take(1), [])
     await redis.rpush(list, entry('one', 'a'), entry('two', 'a'), entry('three', 'b'))
     const taken = await first.take(2)
     assert.deepEqual(
@@ -131,20 +132,6 @@ onEachDatabase('taking votes from a list', (use, kind) => {
     assert.deepEqual(await counts(), { a: 1, b: 0 })
     await heir.close()
     await dead.close()
-  })
-
-  test('takes over what a Livetally without orders held, and what it took from one with orders', async (t) => {
-    const { redis, list, connect, drainList, counts } = await scene(t)
-    const older = { prefix: `${list.replace(/-votes$/, '')}:ingest:${list}` }
-    const own = `${older.prefix}:taken:older`
-    await redis.sadd(`${older.prefix}:consumers`, own)
-    await redis.rpush(own, entry('one', 'a'), entry('two', 'a'))
-    // as it puts back to the list what a consumer with orders held
-    await redis.rpush(list, `1700000000000000 ${entry('three', 'b')}`, entry('three', 'a'), entry('two', 'b'))
-    const votes = await connect()
-    await drainList(votes)
-    assert.deepEqual(await counts(), { a: 2, b: 1 })
-    await votes.close()
   })
 
   test('deletes what was cast, and not what came to it by a take whose answer was lost', async (t) => {

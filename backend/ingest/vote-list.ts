@@ -8,20 +8,20 @@ import { within } from '../../shared/lifecycle/within.ts'
 export interface TakenEntry {
   /** A later entry has a higher one, whoever took it; a safe integer. */
   readonly order: number
-  /** As the other program pushed it. */
+  /** As the other program pushed it; empty if it is larger than 16 MB, and then no vote. */
   readonly text: string
 }
 
 export interface VoteList {
   /**
-   * Takes the oldest entries, up to `max`; none after a moment in which there were none. They stay with this consumer until `done`, and
-   * are returned again until then. If the process dies before, another consumer of the list gets them within fifteen seconds, with the
-   * same orders.
+   * Takes the oldest entries, up to `max` and to about 1 MB, but one at least; none after a moment in which there were none. They stay
+   * with this consumer until `done`, and are returned again until then. If the process dies before, another consumer of the list gets
+   * them within fifteen seconds, with the same orders.
    */
   take(max: number): Promise<TakenEntry[]>
-  /** Deletes entries taken, and keeps those that were rejected in a list of their own, the last thousand of them. */
+  /** Deletes entries taken, and keeps those of them that were rejected in a list of their own, the last thousand of them. */
   done(entries: readonly TakenEntry[], rejected: readonly TakenEntry[]): Promise<void>
-  /** Leaves entries that were taken and not done to the other consumers, and disconnects. */
+  /** Leaves entries that were taken and not done to the other consumers, or back to the list if there are none, and disconnects. */
   close(): Promise<void>
 }
 
@@ -39,65 +39,120 @@ const ALIVE_MS = 10_000
 /** How long closing waits for Redis, in ms. */
 const LEAVE_MS = 1_000
 const REJECTED_MAX = 1_000
-
-/** How an entry that was taken begins: with its order and a blank, which no entry of the other program does. */
-const HAS_ORDER = `local function has_order(entry) return string.find(entry, '^[1-8]' .. string.rep('%d', 15) .. ' ') ~= nil end`
+/** So many bytes are taken at a time, and not much more: `take` has its answer within the time of a command over any connection. */
+const MAX_BYTES = 1_048_576
+/** An entry of more bytes is not read, since no answer might come in time. */
+const TOO_LARGE = 16_777_216
 
 /**
- * KEYS: consumers, list, recovered. Moves the entries of consumers whose `alive` key has expired to the front of `recovered`, in
- * order; to the front of the list those that a Livetally without orders took.
+ * `own`, `recovered`: each entry behind its order, of sixteen digits, and a blank. In the list of the other program a JSON object that was
+ * taken before has its order as its first member, which whoever reads the list ignores: another version of Livetally, or another
+ * worker. What is no JSON object is no vote, and needs no order.
  */
-const RECOVER = `
-${HAS_ORDER}
-for _, own in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  if redis.call('EXISTS', own .. ':alive') == 0 then
-    local entry = redis.call('RPOP', own)
-    while entry do
-      redis.call('LPUSH', has_order(entry) and KEYS[3] or KEYS[2], entry)
-      entry = redis.call('RPOP', own)
-    end
-    redis.call('SREM', KEYS[1], own)
-  end
+const ORDERS = `
+local ORDER = '[1-8]' .. string.rep('%d', 15)
+local function put_back(list, taken)
+  local order, text = string.sub(taken, 1, 16), string.sub(taken, 18)
+  redis.call('LPUSH', list, (string.gsub(text, '^(%s*{)(%s*")', '%1"livetally_order":' .. order .. ',%2')))
+end
+local function with_order(entry, order)
+  local before, known, rest = string.match(entry, '^(%s*{)"livetally_order":(' .. ORDER .. '),(.*)$')
+  return known and known .. ' ' .. before .. rest or string.format('%.0f ', order) .. entry
 end`
 
 /**
- * KEYS: list, own, consumers, recovered, last. Sets the consumer's `alive` key for ARGV[2] ms, fills `own` up to ARGV[1] entries, and
- * returns them. Each entry of the list gets the order after `last`, but never less than the µs since 1970, so that orders rise even
- * if Redis loses `last`. Lua's numbers are doubles, which hold them exactly.
+ * KEYS: consumers, consumers of versions without orders, list, recovered. Moves the entries of consumers whose `alive` key has expired to
+ * the front of `recovered`, or back to that of the list if they have no orders.
+ */
+const RECOVER = `
+local function recover(consumers, target)
+  for _, own in ipairs(redis.call('SMEMBERS', consumers)) do
+    if redis.call('EXISTS', own .. ':alive') == 0 then
+      while redis.call('LMOVE', own, target, 'RIGHT', 'LEFT') do end
+      redis.call('SREM', consumers, own)
+    end
+  end
+end
+recover(KEYS[1], KEYS[4])
+recover(KEYS[2], KEYS[3])`
+
+/**
+ * KEYS: as of `RECOVER`, and `own`. Leaves what the consumer has taken to the others; if there are none, puts all that was taken back to
+ * the front of the list, so that the next to take it may be of any version.
+ */
+const LEAVE = `
+${ORDERS}
+redis.call('DEL', KEYS[5] .. ':alive')
+${RECOVER}
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local entries = redis.call('LRANGE', KEYS[4], 0, -1)
+  table.sort(entries, function(a, b) return string.sub(a, 1, 16) > string.sub(b, 1, 16) end)
+  for _, taken in ipairs(entries) do put_back(KEYS[3], taken) end
+  redis.call('DEL', KEYS[4])
+end`
+
+/**
+ * KEYS: list, own, consumers, recovered, last. Sets the consumer's `alive` key for ARGV[2] ms, fills `own` up to ARGV[1] entries and
+ * ARGV[3] bytes, the last of which may exceed that, and returns them; of one larger than ARGV[4] only the order. An entry without an
+ * order gets the one after `last`, but never less than the µs since 1970, so that orders rise even if Redis loses `last`. Lua's
+ * numbers are doubles, which hold them exactly.
  */
 const TAKE = `
-${HAS_ORDER}
+${ORDERS}
+local max, max_bytes, too_large = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('SADD', KEYS[3], KEYS[2])
 redis.call('SET', KEYS[2] .. ':alive', 1, 'PX', ARGV[2])
-local room = ARGV[1] - redis.call('LLEN', KEYS[2])
-while room > 0 and redis.call('LMOVE', KEYS[4], KEYS[2], 'LEFT', 'RIGHT') do room = room - 1 end
-local fresh = room > 0 and redis.call('LPOP', KEYS[1], room)
-if fresh then
+local taken, bytes = {}, 0
+local function add(entry)
+  bytes = bytes + #entry
+  table.insert(taken, #entry > too_large and string.sub(entry, 1, 17) or entry)
+end
+local function next_of(source) return #taken < max and bytes < max_bytes and redis.call('LMOVE', source, KEYS[2], 'LEFT', 'RIGHT') end
+for _, entry in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do add(entry) end
+local entry = next_of(KEYS[4])
+while entry do
+  add(entry)
+  entry = next_of(KEYS[4])
+end
+entry = next_of(KEYS[1])
+if entry then
   local time = redis.call('TIME')
   local order = math.max(tonumber(redis.call('GET', KEYS[5]) or 0), time[1] * 1000000 + time[2])
-  for _, entry in ipairs(fresh) do
+  while entry do
     order = order + 1
-    redis.call('RPUSH', KEYS[2], has_order(entry) and entry or string.format('%.0f ', order) .. entry)
+    local numbered = with_order(entry, order)
+    redis.call('LSET', KEYS[2], -1, numbered)
+    add(numbered)
+    entry = next_of(KEYS[1])
   end
   redis.call('SET', KEYS[5], string.format('%.0f', order))
 end
-return redis.call('LRANGE', KEYS[2], 0, -1)`
+return taken`
 
 /**
- * KEYS: own, rejects. ARGV: how many rejects to keep, how many entries are done, their orders, the texts of the rejected ones. Takes
- * from `own` what is done and no more: a `take` whose answer was lost may have added to it.
+ * KEYS: own, rejects. ARGV: how many rejects to keep, how many entries are done, their orders, those of the rejected ones among them.
+ * Takes from `own` what is done and no more: a `take` whose answer was lost may have added to it. Rejects keep their bytes, which need
+ * not be UTF-8.
  */
 const DONE = `
 local done = tonumber(ARGV[2])
+local rejected = {}
+for i = done + 3, #ARGV do rejected[ARGV[i]] = true end
 for i = 3, done + 2 do
   local first = redis.call('LINDEX', KEYS[1], 0)
-  if first and string.sub(first, 1, #ARGV[i] + 1) == ARGV[i] .. ' ' then redis.call('LPOP', KEYS[1]) end
+  if first and string.sub(first, 1, 17) == ARGV[i] .. ' ' then
+    redis.call('LPOP', KEYS[1])
+    if rejected[ARGV[i]] then redis.call('LPUSH', KEYS[2], string.sub(first, 18)) end
+  end
 end
-for i = done + 3, #ARGV do redis.call('LPUSH', KEYS[2], ARGV[i]) end
-if #ARGV > done + 2 then redis.call('LTRIM', KEYS[2], 0, ARGV[1] - 1) end`
+redis.call('LTRIM', KEYS[2], 0, ARGV[1] - 1)`
+
+/** The keys of `RECOVER`. */
+type RecoverKeys = readonly [consumers: string, older: string, list: string, recovered: string]
 
 type TakingRedis = RedisConnection & {
-  recover(consumers: string, list: string, recovered: string): Promise<void>
+  recover(...keys: RecoverKeys): Promise<void>
+  leave(...keys: readonly [...RecoverKeys, own: string]): Promise<void>
   takeVotes(
     list: string,
     own: string,
@@ -106,14 +161,10 @@ type TakingRedis = RedisConnection & {
     last: string,
     max: number,
     aliveMs: number,
+    maxBytes: number,
+    tooLarge: number,
   ): Promise<string[]>
-  votesDone(
-    own: string,
-    rejects: string,
-    rejectedMax: number,
-    done: number,
-    ...ordersAndTexts: (number | string)[]
-  ): Promise<void>
+  votesDone(own: string, rejects: string, rejectedMax: number, done: number, ...orders: number[]): Promise<void>
 }
 
 /** Connects; rejects when Redis does not answer. */
@@ -121,11 +172,13 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
   const { list } = options
   const prefix = `${options.namespace}:ingest:${list}`
   const own = `${prefix}:taken:${randomUUID()}`
-  const [consumers, recovered, last, rejects] = ['consumers', 'recovered', 'last', 'rejected'].map(
-    (name) => `${prefix}:${name}`,
-  ) as [string, string, string, string]
+  const [recovered, last, rejects] = [`${prefix}:recovered`, `${prefix}:last`, `${prefix}:rejected`]
+  // a version without orders could not read what consumers with orders hold, so it does not find them among its own
+  const consumers = `${prefix}:consumers-2`
+  const recoverKeys: RecoverKeys = [consumers, `${prefix}:consumers`, list, recovered]
   const redis = new RedisConnection(options.url, {
-    recover: { lua: RECOVER, numberOfKeys: 3 },
+    recover: { lua: RECOVER, numberOfKeys: 4 },
+    leave: { lua: LEAVE, numberOfKeys: 5 },
     takeVotes: { lua: TAKE, numberOfKeys: 5 },
     votesDone: { lua: DONE, numberOfKeys: 2 },
   }) as TakingRedis
@@ -141,24 +194,22 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
   return {
     take: async (max) => {
       if (performance.now() > recoveredAt + ALIVE_MS / 2) {
-        await redis.recover(consumers, list, recovered)
+        await redis.recover(...recoverKeys)
         recoveredAt = performance.now()
       }
-      const taken = await redis.takeVotes(list, own, consumers, recovered, last, max, ALIVE_MS)
+      const taken = await redis.takeVotes(list, own, consumers, recovered, last, max, ALIVE_MS, MAX_BYTES, TOO_LARGE)
       if (taken.length === 0) await wait(IDLE_MS)
       return taken.map(entryOf)
     },
     done: async (entries, rejected) => {
-      const [orders, texts] = [entries.map(({ order }) => order), rejected.map(({ text }) => text)]
-      await redis.votesDone(own, rejects, REJECTED_MAX, orders.length, ...orders, ...texts)
+      const [orders, rejectedOrders] = [entries, rejected].map((some) => some.map(({ order }) => order)) as [number[], number[]]
+      await redis.votesDone(own, rejects, REJECTED_MAX, orders.length, ...orders, ...rejectedOrders)
     },
     close: async () => {
-      const leave = async () => {
-        await redis.del(`${own}:alive`)
-        await redis.recover(consumers, list, recovered)
-      }
       // what is not left to the others now is theirs once the `alive` key has expired
-      if (redis.status === 'ready') await within(LEAVE_MS, 'Redis did not answer', leave()).catch(() => {})
+      if (redis.status === 'ready') {
+        await within(LEAVE_MS, 'Redis did not answer', redis.leave(...recoverKeys, own)).catch(() => {})
+      }
       redis.disconnect()
     },
   }
