@@ -110,7 +110,7 @@ test('each service is told only variables that it knows, and all that it require
 
 test('a Service has an address of each kind that the cluster has, and Redis listens at both', () => {
   for (const service of manifests.filter(({ kind }) => kind === 'Service') as Service[]) {
-    assert.equal(service.spec?.ipFamilyPolicy, 'PreferDualStack', service.metadata?.name)
+    assert.equal(service.spec?.ipFamilyPolicy, 'PreferDualStack', service.metadata?.name ?? '')
   }
   const { args = [] } = onlyContainer(services.find(({ metadata }) => metadata?.name === 'redis'))
   const bind = args.indexOf('--bind')
