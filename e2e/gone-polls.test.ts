@@ -28,13 +28,13 @@ test('a poll that there is not, and one that is removed, end alone on a page; an
         if (matches(tally, poll)) resolve(poll)
       }),
     )
-  for (const poll of ['leaves', 'ghosts']) {
+  for (const poll of ['', 'leaves', 'ghosts']) {
     const told = Promise.withResolvers<GoneFrame>()
     gone.set(poll, told)
     client.subscribe(poll, () => {}, { onGone: told.resolve })
   }
   const first = await heard(() => true)
-  assert.equal((await gone.get('ghosts')?.promise)?.code, 4404)
+  for (const name of ['', 'ghosts']) assert.equal((await gone.get(name)?.promise)?.code, 4404)
   const older = await watch(url, ['stays', 'leaves'])
 
   const removed = await cluster.admin('DELETE', '/api/polls/leaves', undefined)

@@ -149,7 +149,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
   const receive = (from: Source, poll: string) => {
     if (from === 'feed') return
     model.missing = model.missing.filter((each) => each !== poll)
-    if (model.missing[0]) return
+    if (model.missing.length) return
     model.state = 'live'
     model.next = 'none'
     model.liveAt = model.heardAt = now
@@ -181,7 +181,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
       receive(from, frame.poll)
     } else if (frame?.type === 'gone') {
       const rest = model.polls.filter((each) => each !== frame.poll)
-      if (rest[0]) model.polls = rest
+      if (rest.length) model.polls = rest
       effects.deliver = frame
       receive(from, frame.poll)
     } else if (frame?.type === 'alive') {
@@ -225,7 +225,7 @@ export function transition(before: Model, event: Event, now: number, random: () 
   } else if (event.type === 'want') {
     const more = event.polls.some((poll) => !model.polls.includes(poll))
     // Without subscriptions the model keeps the last polls: a socket for no poll would get no tally and never be live.
-    if (event.polls[0]) model.polls = event.polls
+    if (event.polls.length) model.polls = event.polls
     if (more && next !== 'waiting') {
       if (hasFeed) model.state = 'moving'
       else if (next === 'none') timers.set('lapse', lapseMs)
