@@ -47,6 +47,27 @@ test('votes and reads go to the other backend when one hangs, and each vote coun
   assert.deepEqual(tally.counts, { cats: 20, dogs: 0 })
 })
 
+test('votes that were tried elsewhere do not come back after a reset, when the backend that hung goes on', async (t) => {
+  const cluster = await startCluster({ backends: 2 })
+  t.after(() => cluster[Symbol.asyncDispose]())
+  const [gateway] = cluster.gateways
+  const [hung, other] = cluster.backends
+  assert.ok(gateway !== undefined && hung !== undefined && other !== undefined)
+  await cluster.admin('POST', '/api/polls', POLL)
+  const voters = await Promise.all(Array.from({ length: 10 }, () => createVoter(gateway.url, 'cats-or-dogs')))
+  hung.child.send('SIGSTOP')
+  const answers = await Promise.all(voters.map((voter) => voter.vote(gateway.url, 'cats')))
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+  assert.equal((await cluster.admin('POST', '/api/polls/cats-or-dogs/reset', undefined)).status, 200)
+
+  hung.child.send('SIGCONT')
+  await hung.child.answers(`${hung.url}/ready`)
+  // before it ends it casts what it has taken
+  await hung.child.stop()
+  const { tally } = (await (await fetch(`${other.url}/api/polls/cats-or-dogs`)).json()) as { tally: { counts: object } }
+  assert.deepEqual(tally.counts, { cats: 0, dogs: 0 })
+})
+
 test('no vote is refused while two backends are replaced in turn', async (t) => {
   const ports = [await freePort(), await freePort()]
   const cluster = await startCluster({ backends: 0, gateways: 0 })

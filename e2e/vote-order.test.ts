@@ -210,6 +210,9 @@ describe('the order of votes in the API', () => {
     const { status, type, order, ballot: standing } = await vote(gateway, { option: 'dogs', order: 5 })
     assert.deepEqual([status, type, order, standing], [409, '/problems/superseded', 5, { option: 'cats', order: 5 }])
 
+    // a vote that repeats the option of a ballot with a higher order is told that order, above which the next one has to be
+    assert.deepEqual(await vote(gateway, { option: 'cats', order: 3 }), { status: 200, poll: 'pets', option: 'cats', order: 5 })
+
     // without an order the vote is the voter's latest, whichever order stands
     assert.ok((await vote(gateway, { option: 'dogs' })).order > 1e15)
     const highest = 2 ** 52

@@ -166,8 +166,11 @@ onEachDatabase('the ballot box', (use, kind) => {
       assert.deepEqual(new Set(kinds(await cast(changeable.slug, ['cats', 'dogs', 'cats', 'dogs']))), new Set(['accepted']))
       assert.equal((await box.ballotOf(changeable.slug, voter))?.option, 'dogs')
       const refused = { kind: 'already-voted', ballot: 'cats' }
-      assert.deepEqual(await cast(final.slug, ['cats', 'dogs', 'cats']), [{ kind: 'accepted' }, refused, { kind: 'accepted' }])
-      assert.deepEqual(await cast(final.slug, ['dogs', 'cats', 'dogs']), [refused, { kind: 'accepted' }, refused])
+      const outcomes = await cast(final.slug, ['cats', 'dogs', 'cats'])
+      const repeated = { kind: 'accepted', order: (await box.ballotOf(final.slug, voter))?.order }
+      assert.deepEqual(outcomes, [{ kind: 'accepted' }, refused, repeated])
+      assert.deepEqual(await cast(final.slug, ['dogs', 'cats', 'dogs']), [refused, repeated, refused])
+      assert.deepEqual(await cast(final.slug, ['cats']), [repeated])
       assert.deepEqual(await cast(final.slug, ['dogs'], voter.toUpperCase()), [refused])
     })
     assert.deepEqual(await tallyOf(under.database, final.id), { cats: 1 })
@@ -184,7 +187,7 @@ onEachDatabase('the ballot box', (use, kind) => {
       assert.deepEqual(await cast('cats', 5), accepted)
       assert.deepEqual(await cast('dogs', 4), superseded('cats', 5))
       assert.deepEqual(await cast('dogs', 5), superseded('cats', 5))
-      assert.deepEqual([await cast('cats', 5), await cast('cats', 3)], [accepted, accepted])
+      assert.deepEqual([await cast('cats', 5), await cast('cats', 3)], [accepted, { kind: 'accepted', order: 5 }])
       assert.deepEqual(await cast('cats', 7), accepted)
       assert.deepEqual(await cast('dogs', 6), superseded('cats', 7))
       assert.deepEqual(await Promise.all([cast('dogs', 9), cast('cats', 8), cast('cats', 10)]), [
@@ -197,6 +200,52 @@ onEachDatabase('the ballot box', (use, kind) => {
       const highest = 2 ** 53 - 1
       assert.deepEqual([await cast('cats', highest), await cast('dogs', highest)], [accepted, superseded('cats', highest)])
     })
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
+  })
+
+  test('casts no vote that nobody awaits any more when its turn comes', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const gate = Promise.withResolvers<void>()
+    let batches = 0
+    const slow = interrupted(under.database, async () => {
+      if (batches++ === 0) await gate.promise
+    })
+    const box = createBallotBox({ database: slow, log: under.log, now: () => performance.now(), writers: 1 })
+    const first = castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })
+    while (batches === 0) await new Promise(setImmediate)
+    let isThere = true
+    const vote = (isAwaited: () => boolean) =>
+      box.cast({ slug: poll, voter: randomUUID(), option: 'dogs', order: stamp(), isAwaited })
+    const votes = [vote(() => isThere), vote(() => true), vote(() => isThere)]
+    isThere = false
+    gate.resolve()
+    assert.deepEqual(kinds(await Promise.all([first, ...votes])), ['accepted', 'abandoned', 'accepted', 'abandoned'])
+    const last = vote(() => false)
+    await box.drain()
+    assert.deepEqual(await last, { kind: 'abandoned' })
+    assert.equal(box.queued, 0)
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1, dogs: 1 })
+  })
+
+  test('waits a few turns after a halt of the process, until it is known who has gone meanwhile', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    let time = 0
+    await withBox(
+      under,
+      async (box) => {
+        time += 5_000
+        let isThere = true
+        const vote = { slug: poll, voter: randomUUID(), option: 'cats', order: 1, isAwaited: () => isThere }
+        const cast = box.cast(vote)
+        for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate)
+        isThere = false
+        assert.deepEqual(await cast, { kind: 'abandoned' })
+        assert.deepEqual(await box.cast({ ...vote, isAwaited: () => true }), { kind: 'accepted' })
+      },
+      { now: () => time },
+    )
     assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
   })
 

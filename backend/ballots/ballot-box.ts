@@ -4,17 +4,20 @@ import { type BatchWriter, type Vote, createBatchWriter } from './batch-writer.t
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 import { shareReads } from '../database/share-reads.ts'
+import { watchHalts } from './watch-halts.ts'
 
 export interface BallotBox {
   /**
    * Resolves when the vote's transaction has committed, or with why it was refused. Rejects with `VoteUnconfirmed`.
-   * @param vote `order` is a safe integer above 0: of the voter's votes the one with the highest stands.
+   * @param vote `order` is a safe integer above 0: of the voter's votes the one with the highest stands. A vote that still waits when
+   * `isAwaited` returns false is not cast: its sender may have been told that it failed, and have cast it elsewhere.
    */
   cast(vote: {
     readonly slug: string
     readonly voter: string
     readonly option: string
     readonly order: number
+    readonly isAwaited?: () => boolean
   }): Promise<CastOutcome>
   /** The voter's ballot in the poll, if there is one. */
   ballotOf(slug: string, voter: string): Promise<Ballot | undefined>
@@ -27,7 +30,7 @@ export interface BallotBox {
 export interface BallotBoxOptions {
   readonly database: Database
   readonly log: Log
-  /** Milliseconds since the epoch. */
+  /** Milliseconds, monotonic. */
   readonly now: () => number
   /** Called after each commit, to wake the poller. */
   readonly onCommitted?: () => void
@@ -43,6 +46,8 @@ export interface BallotBoxOptions {
 
 /** Up to so many votes stay together in one batch instead of being spread over the idle writers (docs/adr/0012). */
 const WORTH_A_BATCH = 400
+/** In so many turns after a halt the event loop has seen who has gone meanwhile: one turn brings a request, a later one its end. */
+const TURNS_AFTER_HALT = 8
 
 export function createBallotBox(options: BallotBoxOptions): BallotBox {
   const { database, now, onCommitted = () => {} } = options
@@ -57,6 +62,7 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   const queue = createBallotQueue()
   const readBallot = shareReads({ load: (keys) => readBallots(database, keys) })
   const running = new Set<Promise<void>>()
+  const halts = watchHalts(now)
   let planned = false
   let closing = false
   let batchMs = 10
@@ -64,14 +70,17 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   /** How many votes a batch may take, so that the votes of a full queue are spread over all writers. */
   const batchSize = () => Math.min(batchMax, Math.max(WORTH_A_BATCH, Math.ceil(queue.size / writerCount)))
 
-  /** Votes that arrive in one turn of the event loop share a batch. */
+  /** Votes that arrive in one turn of the event loop share a batch. After a halt they wait until it is known who still awaits them. */
   const plan = () => {
     if (planned) return
     planned = true
-    setImmediate(() => {
+    let turns = 0
+    const turn = () => {
+      if (halts.isRecent() && ++turns < TURNS_AFTER_HALT) return void setImmediate(turn)
       planned = false
       start()
-    })
+    }
+    setImmediate(turn)
   }
 
   /** Gives a batch of the waiting votes to each idle writer, while there are both. */
@@ -93,19 +102,19 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
     idle.push(writer)
     // with many votes waiting, the next batch goes out before the voters of this one are told; a few votes wait for the answers,
     // since the voters who get them may vote again and share the batch (docs/adr/0012)
-    if (queue.waiting * 4 >= batchSize()) start()
+    if (queue.waiting * 4 >= batchSize() && !halts.isRecent()) start()
     answer()
     if (queue.waiting > 0) plan()
   }
 
   return {
-    cast: ({ slug, voter, option, order }) =>
+    cast: ({ slug, voter, option, order, isAwaited = () => true }) =>
       new Promise<CastOutcome>((resolve, reject) => {
         if (closing) return resolve({ kind: 'overloaded', retryAfterMs: 1_000 })
         if (queue.size >= queueMax) return resolve({ kind: 'overloaded', retryAfterMs: waitMs() })
         // Postgres stores no NUL in a text, so no poll has such an option
         if (option.includes('\0')) return resolve({ kind: 'unknown-option' })
-        queue.add({ slug, voter: voter.toLowerCase(), option, order, resolve, reject })
+        queue.add({ slug, voter: voter.toLowerCase(), option, order, isAwaited, resolve, reject })
         plan()
       }),
     ballotOf: (slug, voter) => readBallot(`${slug} ${voter.toLowerCase()}`),
@@ -119,9 +128,11 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
       signal?.addEventListener('abort', abandon, { once: true })
       while (queue.size > 0) {
         start()
-        await Promise.race(running)
+        // nothing runs if nobody awaits the votes that waited
+        if (queue.size > 0) await Promise.race(running)
       }
       signal?.removeEventListener('abort', abandon)
+      halts.stop()
       await Promise.all(writers.map((writer) => writer.close()))
     },
   }
@@ -150,7 +161,10 @@ JOIN livetally.polls p ON p.slug = asked.slug JOIN livetally.ballots b ON b.poll
 
 interface BallotQueue {
   add(vote: Vote): void
-  /** Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. */
+  /**
+   * Takes the oldest votes whose voters have none in flight, `max` at most. They are in flight until `release`. Drops those that nobody
+   * awaits.
+   */
   take(max: number): Vote[]
   release(batch: readonly Vote[]): void
   readonly waiting: number
@@ -174,7 +188,8 @@ function createBallotQueue(): BallotQueue {
       let looked = 0
       while (looked < waiting.length && batch.length < max) {
         const vote = waiting[looked++] as Vote
-        if (voters.has(vote.voter)) held.push(vote)
+        if (!vote.isAwaited()) vote.resolve({ kind: 'abandoned' })
+        else if (voters.has(vote.voter)) held.push(vote)
         else batch.push(vote)
       }
       waiting = held.concat(waiting.slice(looked))

@@ -13,6 +13,8 @@ export interface Vote {
   readonly voter: string
   readonly option: string
   readonly order: number
+  /** Whether somebody still waits for the outcome. */
+  isAwaited(): boolean
   resolve(outcome: CastOutcome): void
   reject(error: Error): void
 }

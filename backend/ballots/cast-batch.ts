@@ -20,7 +20,10 @@ export const BATCH_SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
 } as const
 
-/** Casts the votes; the outcome of each is at its index, and absent where it was accepted. Casting them again changes nothing. */
+/**
+ * Casts the votes; the outcome of each is at its index, and absent where it was accepted and its order stands. Casting them again
+ * changes nothing.
+ */
 export async function castBatch(connection: Queryable, votes: readonly BatchedVote[]): Promise<(CastOutcome | undefined)[]> {
   const slugs = new Map<string, number>()
   const refs: number[] = []
@@ -56,7 +59,7 @@ export async function castBatch(connection: Queryable, votes: readonly BatchedVo
     if (ballot === undefined || (vote.order > ballot.order && !isFinal)) ballots.set(key, vote)
     else if (ballot.option !== vote.option) {
       outcomes[i] = isFinal ? { kind: 'already-voted', ballot: ballot.option } : { kind: 'superseded', ballot: ballotOf(ballot) }
-    }
+    } else if (ballot.order !== vote.order) outcomes[i] = { kind: 'accepted', order: ballot.order }
   }
   return outcomes
 }
@@ -96,8 +99,8 @@ const PLAIN = /^(?!null$)[a-z0-9-]+$/i
  * - Of several votes of one voter that with the highest order counts, or the first where votes are final.
  * - It writes rows in key order, so that batches of different replicas cannot deadlock.
  * - A vote replaces a ballot of a lower order only (docs/adr/0018). For the same option it raises the ballot's order.
- * - A change that is refused, since votes are final or the ballot has a higher order, still "updates" the row to what it was, so that
- *   the statement returns the ballot that stands even if another replica committed it after this statement began.
+ * - A vote that changes nothing, since votes are final or the ballot has a higher order, still "updates" the row to what it was, so
+ *   that the statement returns the ballot that stands even if another replica committed it after this statement began.
  */
 const CAST_BATCH = {
   name: 'cast batch',
@@ -128,13 +131,13 @@ WITH poll AS MATERIALIZED (
       CASE WHEN r.replaces AND b.option <> excluded.option THEN excluded.cast_at ELSE b.cast_at END,
       CASE WHEN r.replaces THEN excluded.vote_order ELSE b.vote_order END
     FROM (SELECT q.change_allowed AND excluded.vote_order > b.vote_order AS replaces FROM poll q WHERE q.id = b.poll_id) r)
-  WHERE b.option <> excluded.option
-    OR (excluded.vote_order > b.vote_order AND (SELECT q.change_allowed FROM poll q WHERE q.id = b.poll_id))
+  WHERE b.option <> excluded.option OR b.vote_order <> excluded.vote_order
   RETURNING b.poll_id, b.voter_id, b.option, b.vote_order
 )
 SELECT 'refused' AS kind, v.seq::integer AS ref, NULL::text AS voter, v.refusal AS detail, NULL::bigint AS vote_order
   FROM vote v WHERE v.refusal IS NOT NULL
 UNION ALL SELECT 'final', poll.ref, NULL, NULL, NULL FROM poll WHERE NOT poll.change_allowed
 UNION ALL SELECT 'stands', c.ref, kept.voter_id::text, kept.option, kept.vote_order
-  FROM kept JOIN chosen c ON c.poll_id = kept.poll_id AND c.voter = kept.voter_id WHERE NOT c.change_allowed OR kept.option <> c.option`,
+  FROM kept JOIN chosen c ON c.poll_id = kept.poll_id AND c.voter = kept.voter_id
+  WHERE NOT c.change_allowed OR kept.option <> c.option OR kept.vote_order <> c.vote_order`,
 }

@@ -8,8 +8,11 @@ export interface Ballot {
 
 /** What became of a vote. */
 export type CastOutcome =
-  /** The ballot is committed. Also when its option stood already, or a vote of a higher order replaced it in the same batch. */
-  | { readonly kind: 'accepted' }
+  /**
+   * The ballot is committed. Also when its option stood already, or a vote of a higher order replaced it in the same batch. `order` is
+   * that of the ballot where it is another than the vote's: a higher one, or where votes are final that of the first.
+   */
+  | { readonly kind: 'accepted'; readonly order?: number }
   | { readonly kind: 'unknown-poll' }
   | { readonly kind: 'unknown-option' }
   /** The poll opens later. */
@@ -23,6 +26,8 @@ export type CastOutcome =
   | { readonly kind: 'no-ticket' }
   /** The poll counts another program's table; votes are cast there. */
   | { readonly kind: 'counted-elsewhere' }
+  /** Nobody waited for the outcome any more when the vote's turn came. Nothing was written. */
+  | { readonly kind: 'abandoned' }
   /** Too many votes wait, or the ballot box drains. Nothing was written. */
   | { readonly kind: 'overloaded'; readonly retryAfterMs: number }
 

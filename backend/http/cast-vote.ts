@@ -26,8 +26,8 @@ export interface VoteCaster {
   identify(slug: string, credentials: Credentials): Promise<VoterOutcome | { readonly kind: 'no-ticket' }>
   /**
    * Resolves once the ballot is committed. Throws the problem to answer with, or what the ballot box throws. A vote without an order
-   * gets one here; if a higher one stands already, a higher one than that, as long as `isAwaited` says that somebody waits for the
-   * answer.
+   * gets one here; if a higher one stands already, a higher one than that. No vote is cast once `isAwaited` says that nobody waits for
+   * the answer any more.
    */
   cast(vote: OrderedVote & Credentials & { readonly isAwaited?: (() => boolean) | undefined }): Promise<{
     readonly receipt: Receipt
@@ -83,13 +83,15 @@ export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVot
     const voter = await identify(slug, credentials)
     if (voter.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, slug, option)
     if (voter.kind !== 'known') throw unknownVoter(voter.kind, voters.issue(credentials.isSecure))
-    let outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order })
+    let outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order, isAwaited })
     for (let tries = 1; given === undefined && outcome.kind === 'superseded' && tries < MAX_STAMPS && isAwaited(); tries++) {
       order = outcome.ballot.order + 1
-      outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order })
+      outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order, isAwaited })
     }
     onVote(outcome.kind)
-    return { outcome, receipt: { poll: slug, option, order }, renewal: voter.renewal }
+    // a receipt names the ballot that stands, above whose order the next vote has to be
+    const standing = outcome.kind === 'accepted' ? (outcome.order ?? order) : order
+    return { outcome, receipt: { poll: slug, option, order: standing }, renewal: voter.renewal }
   }
 
   const cast: VoteCaster['cast'] = async (vote) => {

@@ -55,6 +55,8 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: str
         'counted-elsewhere',
         `The poll "${slug}" counts another program's table: its votes are cast there.`,
       )
+    case 'abandoned':
+      return problemResponse(503, 'overloaded', 'Nobody waited for the answer any more, so the vote was not cast.')
     case 'overloaded':
       return problemResponse(503, 'overloaded', 'More votes are waiting than can be held. Repeat this one in a moment.', {
         'retry-after': String(Math.ceil(outcome.retryAfterMs / 1_000)),
