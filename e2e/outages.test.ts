@@ -4,8 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, test, type TestContext } from 'node:test'
 import { Redis } from 'ioredis'
 import { calibrate } from './support/calibration.ts'
+import { createTallyClient } from '../gateway/web/client/tally-client.ts'
 import { createVoter, startCluster, type Cluster } from './support/cluster.ts'
 import { openFaultyLink, type FaultyLink } from './support/faulty-link.ts'
+import { freePort } from './support/free-port.ts'
 import { startPostgres } from './support/postgres-service.ts'
 import { startRedis } from './support/redis-service.ts'
 import { watch, type Watcher } from './support/watcher.ts'
@@ -212,5 +214,40 @@ describe('Postgres', () => {
     scene.postgresLink.blackHole()
     await scene.cluster.backends[0]?.child.logged(({ msg }) => msg === 'the database cannot be read')
     await leavesCleanly(scene.cluster, 4_000 * slowness)
+  })
+})
+
+describe('everything', () => {
+  test('is killed and started again at once: screens come back by themselves, with the votes', async (t) => {
+    const port = String(await freePort())
+    const scene = await startScene(t)
+    const { cluster } = scene
+    const gateway = await cluster.startGateway({ PORT: port })
+    const client = createTallyClient({ url: `${gateway.url}/ws` })
+    t.after(() => client.close())
+    let total = 0
+    client.subscribe(slug, (tally) => (total = tally.total))
+    while (client.status.state !== 'live') await delay(5)
+    const services = [...cluster.gateways, ...cluster.backends]
+    await Promise.all([scene.redis.kill(), scene.postgres.crash(), ...services.map(({ child }) => child.stop('SIGKILL'))])
+    const startedAt = performance.now()
+    await Promise.all([
+      scene.redis.start(),
+      scene.postgres.start(),
+      cluster.startBackend(),
+      cluster.startBackend(),
+      // with the addresses that the backends had, of which none answers any more: the screens need Redis alone
+      cluster.startGateway({ PORT: port }),
+    ])
+    const readyMs = performance.now() - startedAt
+    const [voter, other] = [await createVoter(cluster.backends.at(-1)?.url ?? '', slug), cluster.backends.at(-2)]
+    assert.equal((await voter.vote(other?.url ?? '', 'cats')).status, 200)
+    while (client.status.state !== 'live' || total <= scene.acknowledged) {
+      assert.ok(performance.now() - startedAt < 60_000, `${client.status.state}, ${total} of ${scene.acknowledged + 1}`)
+      await delay(5)
+    }
+    const tookMs = performance.now() - startedAt
+    t.diagnostic(`all were ready after ${Math.round(readyMs)} ms, and the screen was right after ${Math.round(tookMs)} ms`)
+    assert.ok(tookMs <= 5_000 * slowness, `${tookMs} ms`)
   })
 })
