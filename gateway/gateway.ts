@@ -120,7 +120,11 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   const probes = createProbes({
     phase: life.phase,
-    checks: [{ name: 'bus', critical: false, read: () => bus.health }, ...(options.checks ?? [])],
+    checks: [
+      { name: 'bus', critical: false, read: () => bus.health },
+      { name: 'source', critical: false, read: () => feed.source },
+      ...(options.checks ?? []),
+    ],
     loopDelayMs: options.loopDelayMs,
     now,
     drainProgress: life.drainProgress,

@@ -57,7 +57,7 @@ const MIN_GAP_MS = 55
 /** After so long without a frame, in ms, `alive` tells a client that its connection is good and that there is nothing new. */
 const ALIVE_AFTER_MS = 15_000
 /** The source counts as silent after so long, in ms. It speaks every second, so it has then missed three times. */
-const SILENT_AFTER_MS = 3_000
+export const SILENT_AFTER_MS = 3_000
 /** A source that speaks again is believed after so long, in ms, when the tallies that came with its sign of life have been sent. */
 const SETTLE_MS = 100
 /** Far below the 60 s after which common proxies cut a quiet connection. */

@@ -59,6 +59,7 @@ test('knows how long the source has been silent, however wrong its clock is', as
   }
   await clock.advance(4_000)
   assert.equal(feed.sourceAgeMs(), 4_000)
+  assert.deepEqual(feed.source, { ok: false, at: clock.now() - 4_000 })
   // a clock that steps back is a sign of life like any other
   await bus.heartbeat(1_000)
   await clock.advance(1_000)

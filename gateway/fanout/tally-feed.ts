@@ -6,7 +6,7 @@ import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Clock } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
-import type { Hub } from './hub.ts'
+import { type Hub, SILENT_AFTER_MS } from './hub.ts'
 
 /** `unavailable`: neither the bus nor a backend can say whether there is such a poll. */
 export type FollowOutcome = 'following' | 'unknown' | 'unavailable'
@@ -23,6 +23,8 @@ export interface TallyFeed {
    * compared, so it is right however wrong they are.
    */
   sourceAgeMs(): number
+  /** The same as a check: whether the source has given a sign of life within the last three seconds, and when the last one was. */
+  readonly source: { readonly ok: boolean; readonly at: number }
   /** Reconciles until the signal aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -148,6 +150,9 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
       return sourceAt
     },
     sourceAgeMs: () => clock.now() - sourceSeenAt,
+    get source() {
+      return { ok: clock.now() - sourceSeenAt <= SILENT_AFTER_MS, at: sourceSeenAt }
+    },
     isFollowing: (slug) => followed.has(slug),
     async follow(slug) {
       const known = followed.get(slug)

@@ -47,6 +47,7 @@ function createEdge({ unavailable = [] as readonly string[], looking = Promise.r
     },
     sourceAt: 1_700_000_000_000,
     sourceAgeMs,
+    source: { ok: true, at: 0 },
     run: async () => {},
   }
   const upgrade = createUpgrade({
