@@ -11,6 +11,7 @@ import { createApp } from './http/app.ts'
 import { createBallotBox, type BallotBox } from './ballots/ballot-box.ts'
 import type { Database } from './database/database.ts'
 import { createAdopted } from './adopt/adopt.ts'
+import { createSourceWatch } from './adopt/source-watch.ts'
 import { exportCsv } from './tallies/export-csv.ts'
 import { createPollStore, type PollStore } from './polls/poll-store.ts'
 import { createPollViews } from './http/poll-view.ts'
@@ -79,11 +80,13 @@ export function createBackend(options: BackendOptions): Backend {
     ...(options.batchMax === undefined ? {} : { batchMax: options.batchMax }),
   })
   const upkeep = createUpkeep({ database, advance: polls.advance, record: tallies.recordHistory, log, now })
+  const sources = createSourceWatch({ database, log, now })
   const checks: Check[] = [
     { name: 'postgres', critical: true, read: () => poller.reading },
     { name: 'bus', critical: false, read: () => bus.health },
     { name: 'publishing', critical: false, read: () => poller.publishing },
     { name: 'upkeep', critical: false, read: () => upkeep.health },
+    { name: 'tables', critical: false, read: () => sources.health },
   ]
   const probes = createProbes({
     phase: life.phase,
@@ -106,7 +109,7 @@ export function createBackend(options: BackendOptions): Backend {
   const app = createApp({
     probes,
     polls,
-    views: createPollViews({ database, now }),
+    views: createPollViews({ database, now, isSourceGone: sources.isGone }),
     ballotBox,
     voters,
     votes,
@@ -121,7 +124,7 @@ export function createBackend(options: BackendOptions): Backend {
   const polling = new AbortController()
   const polled = poller.run(polling.signal)
   const keeping = new AbortController()
-  const kept = upkeep.run(keeping.signal)
+  const kept = Promise.all([upkeep.run(keeping.signal), sources.run(keeping.signal)])
   /** Stops the poller, which reads and publishes once more what was just committed, and then the upkeep, which records it. */
   const stopPolling = async () => {
     polling.abort()

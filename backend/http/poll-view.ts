@@ -38,16 +38,23 @@ export interface PollViewOptions {
   readonly database: Database
   /** A clock for spans, in ms. */
   readonly now: () => number
+  /** Whether a poll counts a table that is gone. Absent: none does. */
+  readonly isSourceGone?: (slug: string) => boolean
 }
 
-export function createPollViews({ database, now }: PollViewOptions): PollViews {
+export function createPollViews({ database, now, isSourceGone = () => false }: PollViewOptions): PollViews {
   const readPoll = shareReads<ConfiguredPoll>({
     load: async (slugs) => new Map((await countedPollsNamed(database, slugs)).map((counted) => [counted.poll.slug, counted])),
   })
   const readList = shareReads({
     load: async ([key = '']) => {
       const snapshots = (await allCountedPolls(database)).map(({ poll, counters }) => snapshotOf(poll, counters))
-      return new Map([[key, sharedJson({ polls: snapshots.map(({ poll, tally }) => ({ ...poll, total: tally.total })) })]])
+      const polls = snapshots.map(({ poll, tally }) => ({
+        ...poll,
+        total: tally.total,
+        ...(isSourceGone(poll.poll) && { sourceGone: true }),
+      }))
+      return new Map([[key, sharedJson({ polls })]])
     },
   })
   /** By slug, step and definition of the poll, in the order in which they were read. */

@@ -121,7 +121,11 @@ export const History = z
 export const Gateways = z
   .object({ gateways: z.array(z.object({ id: z.string(), phase: z.string(), sockets: z.int() })) })
   .openapi('Gateways')
-export const PollList = z.object({ polls: z.array(PollFrame.extend({ total: z.int() })) }).openapi('PollList')
+const sourceGone = z.boolean().optional().openapi({
+  description:
+    "True where the poll counts another program's table which is gone: its counts are the last ones. Absent everywhere else.",
+})
+export const PollList = z.object({ polls: z.array(PollFrame.extend({ total: z.int(), sourceGone })) }).openapi('PollList')
 export const Receipt = z.object({ poll: PollSlug, option: OptionId, order: Order }).openapi('Receipt')
 
 /** As the document shows it. */

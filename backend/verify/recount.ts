@@ -27,10 +27,10 @@ export async function recountBallots(
 }
 
 /**
- * Counts the rows of another program's table. Postgres quotes the names. Where the table or the column is gone, by whatever
- * hand, nothing is counted.
+ * Counts the rows of another program's table. Postgres quotes the names. Undefined where the table or the column is gone, by whatever
+ * hand: there is nothing to count then.
  */
-export async function recountSource(connection: Queryable, source: PollSource): Promise<Recount> {
+export async function recountSource(connection: Queryable, source: PollSource): Promise<Recount | undefined> {
   const [statement] = await connection.query<{ text: string }>(
     {
       text: `SELECT format('SELECT left(%1$I::text, 200) AS option, count(*) AS n FROM %2$s WHERE %1$I IS NOT NULL GROUP BY 1',
@@ -39,7 +39,7 @@ export async function recountSource(connection: Queryable, source: PollSource): 
     },
     [source.table, source.optionColumn],
   )
-  if (statement === undefined) return new Map()
+  if (statement === undefined) return undefined
   const rows = await connection.query<{ option: string; n: string }>({ text: statement.text })
   return new Map(rows.map(({ option, n }) => [option, Number(n)]))
 }

@@ -20,10 +20,15 @@ export function verifyReport(polls: readonly VerifiedPoll[]): string {
       .map((cell, column) => (column >= 2 && column <= 4 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
       .join('  ')
       .trimEnd()
+  const gone = polls.flatMap(({ slug, goneSource }) =>
+    goneSource === undefined
+      ? []
+      : [`${slug} counts ${goneSource}, which is gone by that name, or has lost its column: its counts cannot be checked.\n`],
+  )
   const wrong = polls.filter((poll) => !poll.ok)
   const verdict =
     wrong.length === 0
       ? `${polls.length} ${polls.length === 1 ? 'poll' : 'polls'}: every ballot counted once.`
       : `${wrong.length} of ${polls.length} differ: ${wrong.map(({ slug }) => slug).join(', ')}`
-  return `${[line(head), ...rows.map(line)].join('\n')}\n\n${verdict}\n`
+  return `${[line(head), ...rows.map(line)].join('\n')}\n\n${gone.join('')}${verdict}\n`
 }

@@ -70,7 +70,7 @@ onEachDatabase('verifying', (use, kind) => {
     ])
   })
 
-  test('counts nothing for a table or a column that is gone, and still verifies every other poll', async () => {
+  test('says that a table or a column is gone, leaves its last counts, and still verifies every other poll', async () => {
     const { database, createPoll } = use()
     const { slug } = await pollWithVotes()
     await database.query(sql('CREATE TABLE dropped (choice text)'))
@@ -86,8 +86,13 @@ onEachDatabase('verifying', (use, kind) => {
     await database.query(sql('DROP TABLE dropped'))
     await database.query(sql('ALTER TABLE renamed RENAME TO moved'))
     await database.query(sql('ALTER TABLE narrowed DROP COLUMN choice'))
+    assert.deepEqual(await repair({ database }), [])
     const verified = await verify({ database })
     for (const one of gone) {
+      const found = verified.find((poll) => poll.slug === one)
+      assert.match(found?.goneSource ?? '', /^public\.(dropped|renamed|narrowed)$/)
+      assert.equal(found?.ok, false)
+      assert.ok(verifyReport(verified).includes(`${one} counts ${found?.goneSource}, which is gone`))
       assert.deepEqual(verified.find((poll) => poll.slug === one)?.options[0], { option: 'cats', ballots: 0, counted: 1 })
     }
     assert.ok(verified.find((poll) => poll.slug === slug)?.ok)

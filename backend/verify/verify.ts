@@ -38,6 +38,8 @@ export interface VerifiedPoll {
   readonly version: number
   readonly options: readonly VerifiedOption[]
   readonly published: Published
+  /** The table of another program that the poll counts, where that or its column is gone: the counts are the last ones. */
+  readonly goneSource: string | undefined
   /** Whether nothing differs. */
   readonly ok: boolean
 }
@@ -72,6 +74,7 @@ export async function verify(options: VerifyOptions): Promise<VerifiedPoll[]> {
       version: tally.version,
       options: compared,
       published: news,
+      goneSource: found.goneSource,
       ok: compared.every((option) => option.ballots === option.counted) && !WRONG_NEWS.has(news),
     }
   })
@@ -80,7 +83,7 @@ export async function verify(options: VerifyOptions): Promise<VerifiedPoll[]> {
 const WRONG_NEWS: ReadonlySet<Published> = new Set(['behind', 'ahead', 'different'])
 
 /**
- * Sets the counters to what a recount finds and starts a new epoch of the polls that were wrong, also of those of which the bus
+ * Sets the counters to what a recount finds, unless the poll's source is gone, and starts a new epoch of the polls that were wrong, also of those of which the bus
  * holds a version that the database has not reached; returns their slugs.
  *
  * The repair adds the difference found in one snapshot to a slot that only repairs use: the triggers go on counting the votes that
@@ -102,7 +105,9 @@ export async function repair(options: Omit<VerifyOptions, 'publishMs'>): Promise
 }
 
 interface Counted extends CountedPoll {
+  /** Empty where the source is gone. */
   readonly recount: Recount
+  readonly goneSource: string | undefined
 }
 
 async function countAgain(transaction: Transaction, options: Pick<VerifyOptions, 'slugs' | 'onProgress'>): Promise<Counted[]> {
@@ -115,11 +120,13 @@ async function countAgain(transaction: Transaction, options: Pick<VerifyOptions,
   for (const found of polls) {
     const { source, id } = found.poll
     if (source !== null) options.onProgress?.(`counting ${source.table}`)
-    const recount = source === null ? (ballots.get(id) ?? new Map<string, number>()) : await recountSource(transaction, source)
-    counted.push({ ...found, recount })
+    const recount = source === null ? (ballots.get(id) ?? NOTHING) : await recountSource(transaction, source)
+    counted.push({ ...found, recount: recount ?? NOTHING, goneSource: recount === undefined ? source?.table : undefined })
   }
   return counted
 }
+
+const NOTHING: Recount = new Map()
 
 function compare({ poll, counters, recount }: Counted): VerifiedOption[] {
   const counts = new Map<string, number>()
@@ -152,6 +159,8 @@ async function correct(
   await transaction.query({ text: 'LOCK TABLE livetally.ballots IN ACCESS SHARE MODE' })
   const repaired: string[] = []
   for (const counted of await countAgain(transaction, options)) {
+    // the last counts are all that is left of a table that is gone
+    if (counted.goneSource !== undefined) continue
     const wrong = compare(counted).filter(({ ballots, counted: n }) => ballots !== n)
     const published = before.get(counted.poll.slug)?.tally
     const ahead = published !== undefined && isNewer(published, snapshotOf(counted.poll, counted.counters).tally)

@@ -88,7 +88,7 @@ test('an organiser signs in, makes a poll, runs it and takes the ballots home', 
   const { name, lines } = await download
   assert.equal(name, 'breakfast.csv')
   assert.deepEqual(lines.slice(0, 4), [
-    'kind,option,label,count,cast_at',
+    '\uFEFFkind,option,label,count,cast_at',
     'total,cafe,Café,2,',
     'total,bakery,Bakery,0,',
     'total,home,Home,1,',
@@ -278,4 +278,21 @@ test('what the API refuses is told in its words, and the form stays', async (t) 
   await form.getByRole('button', { name: 'Save' }).click()
   await form.getByText('There is a poll "cats-or-dogs" already.').waitFor()
   assert.ok(await form.isVisible())
+})
+
+test('a poll whose table is gone says so on the desk, as long as that is so', async (t) => {
+  const options = ['x', 'y'].map((id) => ({ id, label: id.toUpperCase() }))
+  await instance.create({ poll: 'adopted', question: 'Adopted?', options })
+  const page = await openPage(t, browser)
+  let isGone = true
+  await page.route('**/api/polls', async (route) => {
+    const response = await route.fetch()
+    const { polls } = (await response.json()) as { polls: { poll: string }[] }
+    const sourceGone = (poll: string) => (isGone && poll === 'adopted' ? { sourceGone: true } : {})
+    await route.fulfill({ response, json: { polls: polls.map((poll) => ({ ...poll, ...sourceGone(poll.poll) })) } })
+  })
+  await signIn(page)
+  await card(page, 'Adopted?').getByText('its table is gone: last count').waitFor()
+  isGone = false
+  await card(page, 'Adopted?').getByText('its table is gone: last count').waitFor({ state: 'hidden' })
 })

@@ -27,6 +27,7 @@ export const adminDe: AdminMessages = {
     create: 'Neue Umfrage',
     none: 'Es gibt noch keine Umfragen.',
     hidden: 'Ergebnis verborgen',
+    sourceGone: 'Tabelle fehlt: letzter Stand',
     vote: 'Abstimmen',
     results: 'Leinwand',
     open: 'Öffnen',

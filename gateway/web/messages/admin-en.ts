@@ -27,6 +27,7 @@ export const adminEn: AdminMessages = {
     create: 'New poll',
     none: 'There are no polls yet.',
     hidden: 'results hidden',
+    sourceGone: 'its table is gone: last count',
     vote: 'Vote page',
     results: 'Big screen',
     open: 'Open',

@@ -26,6 +26,8 @@ export interface AdminMessages {
     readonly create: string
     readonly none: string
     readonly hidden: string
+    /** The table that the poll counts is gone. */
+    readonly sourceGone: string
     readonly vote: string
     readonly results: string
     readonly open: string

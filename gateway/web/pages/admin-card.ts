@@ -3,7 +3,7 @@ import type { Policy } from '../model/poll-draft.ts'
 import { adminMessages } from './admin-language.ts'
 import { formatVotes, messages } from './language.ts'
 
-export type Listed = PollFrame & { readonly total: number }
+export type Listed = PollFrame & { readonly total: number; readonly sourceGone?: boolean }
 export type CardAction = 'state' | 'visibility' | 'edit' | 'tickets' | 'csv' | 'reset' | 'remove'
 
 export interface Card {
@@ -23,17 +23,19 @@ export function createCard(onAction: (action: CardAction, poll: Listed, label: s
   const facts = document.createElement('p')
   const state = document.createElement('span')
   const hidden = document.createElement('span')
+  const sourceGone = document.createElement('span')
   const total = document.createElement('span')
   const votePage = document.createElement('a')
   const bigScreen = document.createElement('a')
   const actions = document.createElement('p')
   element.className = 'card poll'
-  state.className = hidden.className = 'tag'
+  state.className = hidden.className = sourceGone.className = 'tag'
   hidden.textContent = text.hidden
+  sourceGone.textContent = text.sourceGone
   votePage.textContent = text.vote
   bigScreen.textContent = text.results
   actions.className = 'actions'
-  facts.append(state, ' ', hidden, ' ', total, ' ', votePage, ' ', bigScreen)
+  facts.append(state, ' ', hidden, ' ', sourceGone, ' ', total, ' ', votePage, ' ', bigScreen)
   element.append(title, facts, actions)
 
   let shown: Listed | undefined
@@ -73,6 +75,7 @@ export function createCard(onAction: (action: CardAction, poll: Listed, label: s
       state.textContent = messages.home[poll.state]
       state.dataset['state'] = poll.state
       hidden.hidden = poll.resultsVisible
+      sourceGone.hidden = poll.sourceGone !== true
       total.textContent = formatVotes(poll.total)
       votePage.href = `/p/${poll.poll}`
       bigScreen.href = `/p/${poll.poll}/results`

@@ -13,7 +13,9 @@ export async function load<Content>(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Loaded<Content>> {
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(path, { headers, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => undefined)
+    const response = await fetch(path, { headers, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
+      () => undefined,
+    )
     const answer = response && (await apiAnswerOf(response))
     // the API promises what its content is
     if (answer?.isOk) return { ok: true, content: answer.content as Content }
