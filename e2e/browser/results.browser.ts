@@ -45,7 +45,7 @@ test('votes draw a line over time', async (t) => {
   await instance.vote('first', 'no')
   await page.getByText('Votes over time').waitFor()
   await page.locator('#line[d^="M0 "]').waitFor()
-  assert.match((await page.locator('#chart').getAttribute('aria-label')) ?? '', /^Votes over time: 3 votes → 4 votes\./)
+  assert.match((await page.locator('#chart').getAttribute('aria-label')) ?? '', /^Votes over time: [0-3] votes? → 4 votes\./)
 })
 
 test('a screen that comes late draws the line from where the poll began', async (t) => {

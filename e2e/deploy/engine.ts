@@ -7,7 +7,8 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 export type Balancer = 'traefik' | 'haproxy'
 
-const TRAEFIK_IMAGE = process.env['TRAEFIK_IMAGE'] ?? 'traefik:v3.7.13@sha256:24841fe2de7304c149343d877d2923b4c8800a38ba015dea9174c23b20e344a0'
+const TRAEFIK_IMAGE =
+  process.env['TRAEFIK_IMAGE'] ?? 'traefik:v3.7.13@sha256:24841fe2de7304c149343d877d2923b4c8800a38ba015dea9174c23b20e344a0'
 
 /** What keeps the deploy tests from running here, in one line; undefined when nothing does. */
 export async function missingEngine(): Promise<string | undefined> {

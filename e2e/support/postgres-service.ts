@@ -34,7 +34,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
-export const POSTGRES_IMAGE = process.env['POSTGRES_IMAGE'] ?? 'postgres:17.11-alpine@sha256:b0f9560a2de083e2cc7382e75f808c7381a32852a7ec49117deedb300e552b24'
+export const POSTGRES_IMAGE =
+  process.env['POSTGRES_IMAGE'] ?? 'postgres:17.11-alpine@sha256:b0f9560a2de083e2cc7382e75f808c7381a32852a7ec49117deedb300e552b24'
 
 const SETTINGS = {
   max_connections: '300',

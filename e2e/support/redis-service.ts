@@ -32,7 +32,8 @@ export interface RedisOptions {
   readonly host?: string
 }
 
-export const REDIS_IMAGE = process.env['REDIS_IMAGE'] ?? 'redis:7.4.11-alpine@sha256:ff02b58f971e7d7d156a1267e283fcbbeee91773b6aa36c49dac28ecfe28eadf'
+export const REDIS_IMAGE =
+  process.env['REDIS_IMAGE'] ?? 'redis:7.4.11-alpine@sha256:ff02b58f971e7d7d156a1267e283fcbbeee91773b6aa36c49dac28ecfe28eadf'
 const READY_LINE = /Ready to accept connections/
 
 /** Starts a Redis: the one installed, or a container. Undefined where this machine has neither. */
