@@ -49,6 +49,7 @@ export async function startBalancer(): Promise<Balancer> {
       sockets.add(far)
       let isConnected = false
       far.on('connect', () => {
+        if (near.destroyed) return void far.destroy()
         isConnected = true
         near.pipe(far)
         far.pipe(near)

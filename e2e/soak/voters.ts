@@ -1,6 +1,7 @@
 /** Some hundred voters who vote, wait or lose patience, and change their minds. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { serializeSigned } from 'hono/utils/cookie'
+import { Agent, fetch } from 'undici'
 import { uuidV7 } from '../../backend/polls/voter-id.ts'
 import { COOKIE_SECRET } from '../support/cluster.ts'
 import { createRandom } from './random.ts'
@@ -126,6 +127,9 @@ async function knowsOrder(url: string, poll: string, option: string): Promise<bo
   return status === 404
 }
 
+/** A connection for each vote, since every voter has one of their own: together they reach all gateways. */
+const dispatcher = new Agent({ pipelining: 0 })
+
 interface Put {
   /** 0 where there is no answer in time, or the connection was lost twice. */
   readonly status: number
@@ -133,13 +137,13 @@ interface Put {
   readonly problem: string
 }
 
-/** Once more where the connection is lost before an answer, as a browser does whose kept connection is closed just then. */
+/** Once more where the connection is lost before an answer, as browsers do. */
 async function put(url: string, cookie: string, body: string, patienceMs: number): Promise<Put> {
   const headers = { 'content-type': 'application/json', cookie }
   const signal = AbortSignal.timeout(Math.round(patienceMs))
   for (let isLast = false; ; isLast = true) {
     try {
-      const response = await fetch(url, { method: 'PUT', headers, body, signal })
+      const response = await fetch(url, { method: 'PUT', headers, body, signal, dispatcher })
       const text = await response.text()
       return { status: response.status, problem: response.status === 200 ? '' : text }
     } catch (error) {
