@@ -46,7 +46,7 @@ export interface SoakReport {
   readonly tallies: number
   readonly acts: number
   readonly ballotsCompared: number
-  /** Votes of unknown fate from before a reset that were counted after it; nobody promises otherwise. */
+  /** Votes from before a reset that were counted after it; nobody promises otherwise (vote-ledger.ts). */
   readonly lateBallots: number
   readonly kinds: readonly KindFigures[]
   readonly calm: { readonly lagMs: Spread; readonly votes: VoteFigures }

@@ -3,7 +3,7 @@ import { Pool } from 'pg'
 import { isNewer, type Versioned } from '../../shared/protocol/order.ts'
 import type { Journal } from './journal.ts'
 import type { TallyLedger } from './tally-ledger.ts'
-import type { VoteLedger, Wipe } from './vote-ledger.ts'
+import type { Ballot, VoteLedger, Wipe } from './vote-ledger.ts'
 
 /** A poll as the database has it. */
 export interface PollTruth extends Versioned {
@@ -77,11 +77,11 @@ export async function observeDatabase(url: string, journal: Journal, tallies: Ta
 
   const check = async (votes: VoteLedger) => {
     const from = Date.now()
-    const { rows: ballots } = await pool.query<{ slug: string; voter: string; option: string }>(BALLOTS)
+    const { rows: ballots } = await pool.query<BallotRow>(BALLOTS)
     const to = Date.now()
     const wipes = await readWipes(pool)
     for (const slug of polls.keys()) {
-      const stored = new Map(ballots.filter((ballot) => ballot.slug === slug).map(({ voter, option }) => [voter, option]))
+      const stored = new Map(ballots.filter((ballot) => ballot.slug === slug).map((ballot) => [ballot.voter, ballot]))
       for (const voter of new Set([...votes.votersOf(slug), ...stored.keys()])) {
         const verdict = votes.judge(slug, voter, stored.get(voter), wipes.get(slug) ?? [], { from, to })
         if (verdict.ok) late += 'late' in verdict ? 1 : 0
@@ -89,7 +89,7 @@ export async function observeDatabase(url: string, journal: Journal, tallies: Ta
           const history = votes.votesOf(slug, voter).slice(-6)
           journal.violate(
             verdict.rule,
-            `${voter} in ${slug}: the row is ${stored.get(voter)}, possible ${verdict.possible.join(' or ')}; votes ${JSON.stringify(history)}; read ${from} to ${to}`,
+            `${voter} in ${slug}: the row is ${stored.get(voter)?.option}, written at ${stored.get(voter)?.writtenAt}, possible ${verdict.possible.join(' or ')}; votes ${JSON.stringify(history)}; read ${from} to ${to}`,
           )
         }
       }
@@ -125,6 +125,11 @@ export async function observeDatabase(url: string, journal: Journal, tallies: Ta
     },
     stop: () => pool.end(),
   }
+}
+
+interface BallotRow extends Ballot {
+  readonly slug: string
+  readonly voter: string
 }
 
 async function readWipes(pool: Pool): Promise<Map<string, Wipe[]>> {
@@ -169,7 +174,9 @@ SELECT p.slug, p.epoch, p.state, p.question, answer.counts, answer.total,
 FROM livetally.polls p JOIN answer ON answer.id = p.id ORDER BY p.id`
 
 const BALLOTS = `
-SELECT p.slug, b.voter_id AS voter, b.option FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id`
+SELECT p.slug, b.voter_id AS voter, b.option,
+  (extract(epoch FROM pg_xact_commit_timestamp(b.xmin)) * 1000)::float8 AS "writtenAt"
+FROM livetally.ballots b JOIN livetally.polls p ON p.id = b.poll_id`
 
 const MISCOUNTS = `
 SELECT poll_id, option, coalesce(c.n, 0) AS counted, coalesce(b.n, 0) AS ballots

@@ -14,8 +14,9 @@ function votes(...cast: readonly (readonly [option: string, status: number | und
   })
 }
 
-function rule(cast: readonly Vote[], ballot: string | undefined, wipes: readonly Wipe[] = []): string {
-  const verdict = judgeBallot(cast, ballot, wipes, READING)
+/** What the ledger says of a ballot that was written at the given time; before any wipe unless told. */
+function rule(cast: readonly Vote[], option: string | undefined, wipes: readonly Wipe[] = [], writtenAt = 0): string {
+  const verdict = judgeBallot(cast, option === undefined ? undefined : { option, writtenAt }, wipes, READING)
   return verdict.ok ? ('late' in verdict ? 'late' : 'ok') : verdict.rule
 }
 
@@ -61,6 +62,14 @@ test('a vote that met a reset may stand or be gone', () => {
   for (const ballot of ['a', undefined]) assert.equal(rule(cast, ballot, [{ from: 1_005, to: 1_020 }]), 'ok')
 })
 
-test('a vote of unknown fate from before a reset is late when it stands after it', () => {
-  assert.equal(rule(votes(['b', 504], ['a', 200]), 'b', [{ from: 500, to: 510 }]), 'late')
+test('what is written after a reset is late when its vote is from before', () => {
+  const reset = [{ from: 500, to: 510 }]
+  assert.equal(rule(votes(['b', 504], ['a', 200]), 'b', reset, 600), 'late')
+  assert.equal(rule(votes(['a', 200]), 'a', reset, 600), 'late', 'the copy of a vote that was taken elsewhere')
+  assert.equal(rule(votes(['b', 409], ['a', 200]), 'b', reset, 600), 'a refused vote is stored')
+  assert.equal(
+    rule(votes(['b', 504], ['a', 200, 700]), 'b', reset, 800),
+    'an older vote of unknown fate replaced a later acknowledged one',
+    'where the acknowledged one came after the reset',
+  )
 })

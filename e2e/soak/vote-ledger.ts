@@ -23,10 +23,20 @@ export interface Reading {
   readonly to: number
 }
 
+/** A row of the database. */
+export interface Ballot {
+  readonly option: string
+  /** When it was committed. */
+  readonly writtenAt: number
+}
+
 /** `undefined` among the options: that there is no ballot. */
 export type Verdict =
   | { readonly ok: true }
-  /** A vote of unknown fate, sent before a reset, was counted after it: nobody promises otherwise. */
+  /**
+   * A vote from before a reset was written after it: one of unknown fate, or the copy that a backend held which did not answer in time,
+   * of a vote that the other one took. Nobody promises otherwise.
+   */
   | { readonly ok: true; readonly late: true }
   | { readonly ok: false; readonly rule: string; readonly possible: readonly (string | undefined)[] }
 
@@ -37,7 +47,7 @@ export interface VoteLedger {
   /** Writes a vote down as it is sent; whoever sends it writes the answer into it. */
   sent(poll: string, voter: string, vote: Vote): void
   /** Says whether this ballot, or none, may stand. */
-  judge(poll: string, voter: string, ballot: string | undefined, wipes: readonly Wipe[], reading: Reading): Verdict
+  judge(poll: string, voter: string, ballot: Ballot | undefined, wipes: readonly Wipe[], reading: Reading): Verdict
   votesOf(poll: string, voter: string): readonly Vote[]
   votersOf(poll: string): Iterable<string>
 }
@@ -78,7 +88,7 @@ function fateOf({ status, answeredAt }: Vote, { from }: Reading): Fate {
  */
 export function judgeBallot(
   votes: readonly Vote[],
-  ballot: string | undefined,
+  ballot: Ballot | undefined,
   wipes: readonly Wipe[],
   reading: Reading,
 ): Verdict {
@@ -101,25 +111,26 @@ export function judgeBallot(
     break
   }
   if (!decided) possible.add(undefined)
-  if (possible.has(ballot)) return { ok: true }
+  if (possible.has(ballot?.option)) return { ok: true }
   return explain(sent, ballot, [...possible], wipes, reading)
 }
 
 function explain(
   sent: readonly Vote[],
-  ballot: string | undefined,
+  ballot: Ballot | undefined,
   possible: readonly (string | undefined)[],
   wipes: readonly Wipe[],
   reading: Reading,
 ): Verdict {
   const wrong = (rule: string): Verdict => ({ ok: false, rule, possible })
   if (ballot === undefined) return wrong('an acknowledged vote is not stored')
-  const casts = sent.filter(({ option }) => option === ballot)
+  const casts = sent.filter(({ option }) => option === ballot.option)
   const unknown = casts.filter((vote) => fateOf(vote, reading) === 'unknown')
+  const isLate = casts.some(
+    (vote) => fateOf(vote, reading) !== 'refused' && wipes.some(({ from }) => from > vote.sentAt && from < ballot.writtenAt),
+  )
+  if (isLate && possible.includes(undefined)) return { ok: true, late: true }
   if (unknown.length > 0) {
-    if (possible.includes(undefined) && unknown.some(({ sentAt }) => wipes.some(({ from }) => from > sentAt))) {
-      return { ok: true, late: true }
-    }
     return wrong(
       unknown.some(({ ordered }) => ordered)
         ? 'an older vote of unknown fate replaced a later acknowledged one, although it said its order'
