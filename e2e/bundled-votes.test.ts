@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { once } from 'node:events'
+import { createConnection } from 'node:net'
+import { test, type TestContext } from 'node:test'
 import type { BundledAnswer, BundledVote } from '../shared/protocol/vote-bundle.ts'
-import { createVoter, startCluster } from './support/cluster.ts'
+import { createVoter, startCluster, type Running } from './support/cluster.ts'
+import { startProxy } from './support/proxy.ts'
 
 const POLL = {
   poll: 'cats-or-dogs',
@@ -116,4 +119,86 @@ test('a crowd that votes at once is counted to the last vote, and the gateway pa
   const { tally } = (await (await fetch(`${url}/api/polls/${POLL.poll}`)).json()) as { tally: { counts: object } }
   assert.deepEqual(tally.counts, { cats: 0, dogs: 200 })
   assert.equal((await fetch(`${url}/votes`, { method: 'PUT', body: '[]' })).status, 404)
+})
+
+/** As many votes as `bodies`, each on a connection of its own, of which the gateway reads all in one turn. */
+async function voteInOneTurn(gateway: Running, votes: readonly { readonly cookie: string; readonly body: string }[]) {
+  const { port } = new URL(gateway.url)
+  const connections = await Promise.all(
+    votes.map(async () => {
+      const connection = createConnection(Number(port), '127.0.0.1').setEncoding('utf8')
+      connection.write(`GET /live HTTP/1.1\r\nhost: ${new URL(gateway.url).host}\r\n\r\n`)
+      await once(connection, 'data')
+      return connection
+    }),
+  )
+  gateway.child.send('SIGSTOP')
+  const answers = connections.map(async (connection) => {
+    const [text] = (await once(connection, 'data')) as [string]
+    connection.destroy()
+    return { status: Number(text.split(' ')[1]), text }
+  })
+  await Promise.all(
+    connections.map((connection, index) => {
+      const { cookie, body } = votes[index] ?? { cookie: '', body: '' }
+      const head = `PUT /api/polls/${POLL.poll}/vote HTTP/1.1\r\nhost: ${new URL(gateway.url).host}\r\ncookie: ${cookie}\r\n`
+      const fields = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
+      return new Promise((resolve) => connection.write(head + fields + body, resolve))
+    }),
+  )
+  gateway.child.send('SIGCONT')
+  return await Promise.all(answers)
+}
+
+/** nginx before a backend, with its own limit on bodies unless another one is given. */
+async function startNginxBefore(t: TestContext, backend: string, limit = '') {
+  const nginx = await startProxy({
+    program: 'nginx',
+    shipped: 'infra/nginx/livetally.conf',
+    adapt: (_, { plainPort, directory }) => `
+      ${process.getuid?.() === 0 ? 'user root root;' : ''}
+      daemon off;
+      pid ${directory}/pid;
+      error_log stderr notice;
+      events { worker_connections 512; }
+      http {
+        access_log off;
+        ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((use) => `${use}_temp_path ${directory}/${use};`).join(' ')}
+        ${limit}
+        server { listen 127.0.0.1:${plainPort}; location / { proxy_pass ${backend}; proxy_set_header Host $http_host; } }
+      }`,
+    args: (file) => ['-e', 'stderr', '-c', file],
+    readyLine: /start worker process /,
+  })
+  t.after(() => nginx[Symbol.asyncDispose]())
+  return `http://127.0.0.1:${new URL(nginx.plainUrl).port}`
+}
+
+test('whoever sends votes that become too large on the way to the backend harms nobody else', { timeout: 120_000 }, async (t) => {
+  const cluster = await startCluster({ gateways: 0 })
+  t.after(() => cluster[Symbol.asyncDispose]())
+  const backend = cluster.backends[0]?.url ?? ''
+  // JSON writes a control character in six bytes, so the three together are more than 1 MiB
+  const large = '\u0001'.repeat(65_000)
+  for (const [limit, bodies, refusals] of [
+    ['', [large, large, large], [400, 400, 400]],
+    ['client_max_body_size 64k;', [large, large.slice(0, 20_000)], [413, 413]],
+  ] as const) {
+    const gateway = await cluster.startGateway({ BACKEND_URL: await startNginxBefore(t, backend, limit) })
+    await cluster.admin('POST', '/api/polls', POLL)
+    const voters = await Promise.all(Array.from({ length: 20 }, () => createVoter(gateway.url, POLL.poll)))
+    const honest = voters.map(({ cookie }) => ({ cookie, body: '{"option":"cats"}' }))
+    const hostile = bodies.map((body) => ({ cookie: 'voter=x', body }))
+    const answers = await voteInOneTurn(gateway, [...honest.slice(0, 10), ...hostile, ...honest.slice(10)])
+    const refused = answers.splice(10, hostile.length)
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      honest.map(() => 200),
+    )
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      refusals,
+    )
+    for (const { text } of refused) assert.match(text, /application\/problem\+json[^]*"detail":"[A-Z]/)
+  }
 })

@@ -7,7 +7,7 @@ import { requestId } from 'hono/request-id'
 import type { Probes } from '../../shared/lifecycle/probes.ts'
 import { createTurns } from '../../shared/lifecycle/turns.ts'
 import { problemResponse, wrongMethod } from '../../shared/protocol/problem.ts'
-import { VOTE_BUNDLE_PATH, VoteBundle } from '../../shared/protocol/vote-bundle.ts'
+import { MAX_BUNDLE_BYTES, VOTE_BUNDLE_PATH, VoteBundle } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { BallotBox } from '../ballots/ballot-box.ts'
 import { isMatched, type SharedJson } from './entity-tag.ts'
@@ -38,8 +38,6 @@ export interface AppOptions {
 }
 
 const MAX_BODY_BYTES = 65_536
-/** The votes of one turn of a gateway's event loop, with their cookies. */
-const MAX_BUNDLE_BYTES = 4_194_304
 const READS = new Set(['GET', 'HEAD'])
 /** How many requests to read are taken in one turn of the event loop, and how many are answered, so that votes and tallies go on. */
 const READS_PER_TURN = 2

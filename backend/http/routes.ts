@@ -22,6 +22,9 @@ const anyVoter = [{}, { voterCookie: [] }, { ticket: [] }]
 
 export const wrongName = { 400: 'No poll can have this name.' } as const
 const wrongNameOrTicket = { 400: 'No poll can have this name, or the ticket is longer than any.' } as const
+const wrongVote = {
+  400: 'The body is not JSON or not of this shape, no poll can have this name, or the ticket is longer than any.',
+} as const
 export const wrongBody = { 400: 'The body is not JSON or not of this shape, or no poll can have this name.' } as const
 export const wrongOrigin = { 403: 'Pages of this origin may not do this.' } as const
 /** The refusals that any request may get. */
@@ -87,7 +90,7 @@ export const vote = createRoute({
   responses: {
     200: json(Receipt, 'The ballot stands.'),
     ...problems({
-      ...wrongBody,
+      ...wrongVote,
       403: 'The poll takes votes with a ticket, and this is none; or pages of this origin may not vote.',
       401: 'No voter cookie, or a forged one; this response sets a good one: repeat the request with it.',
       404: 'No such poll.',

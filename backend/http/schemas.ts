@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi'
 import { OptionId, PollFrame, PollSlug, PollOption, TallyFrame } from '../../shared/protocol/frames.ts'
 import { Problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
+import { MAX_TICKET_LENGTH } from '../../shared/protocol/vote-bundle.ts'
 import { MAX_CLIENT_ORDER } from '../../shared/protocol/vote-order.ts'
 
 export const PollParams = z.object({ poll: PollSlug })
@@ -101,7 +102,7 @@ export const PollView = z
   .object({ poll: PollFrame, tally: TallyFrame, ballot: Ballot.nullable(), settings: Settings })
   .openapi('PollView')
 /** A one-time ticket, in place of the voter cookie. */
-export const TicketHeader = z.object({ 'livetally-ticket': z.string().max(200).optional() })
+export const TicketHeader = z.object({ 'livetally-ticket': z.string().max(MAX_TICKET_LENGTH).optional() })
 export const TicketsBody = z.strictObject({ count: z.int().min(1).max(100_000) }).openapi('Tickets', { example: { count: 100 } })
 
 const STEP_SECONDS = { '1s': 1, '10s': 10, '1m': 60, '10m': 600, '1h': 3_600 } as const

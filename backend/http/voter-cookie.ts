@@ -1,6 +1,7 @@
 /** Knows a browser again by a signed cookie that scripts cannot read, so that one browser has one ballot in each poll. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { parse, serialize } from 'hono/utils/cookie'
+import { voterCookieName } from '../../shared/protocol/vote-bundle.ts'
 import { uuidV7 } from '../polls/voter-id.ts'
 
 export type VoterOutcome =
@@ -35,7 +36,7 @@ export function createVoterCookie({ secret, previousSecrets = [], date }: VoterC
   const signatureOf = (voter: string, by = secret) =>
     Buffer.from(createHmac('sha256', by).update(voter).digest('binary'), 'latin1')
   const cookieOf = (voter: string, isSecure: boolean) =>
-    serialize(nameFor(isSecure), `${voter}.${signatureOf(voter).toString('base64')}`, {
+    serialize(voterCookieName(isSecure), `${voter}.${signatureOf(voter).toString('base64')}`, {
       path: '/',
       httpOnly: true,
       sameSite: 'Lax',
@@ -44,7 +45,7 @@ export function createVoterCookie({ secret, previousSecrets = [], date }: VoterC
     })
   return {
     read(cookie, isSecure) {
-      const name = nameFor(isSecure)
+      const name = voterCookieName(isSecure)
       // neither an id nor a signature contains a dot
       const [voter = '', signature, ...rest] = parse(cookie ?? '', name)[name]?.split('.') ?? []
       if (signature === undefined) return { kind: 'none' }
@@ -57,9 +58,4 @@ export function createVoterCookie({ secret, previousSecrets = [], date }: VoterC
     },
     issue: (isSecure) => cookieOf(uuidV7(date()), isSecure),
   }
-}
-
-/** Over TLS the name has the `__Host-` prefix: browsers let no sibling domain and no plain page overwrite such a cookie. */
-function nameFor(isSecure: boolean): string {
-  return isSecure ? '__Host-voter' : 'voter'
 }

@@ -148,6 +148,47 @@ test('tells every vote of a bundle why it failed, and takes an answer that makes
   }
 })
 
+/** A backend that refuses a request as a whole if one of its votes is bad, and counts the requests. */
+async function fussy(t: TestContext, status: number) {
+  const requests: string[][] = []
+  const { url } = await backend(t, async (request, response) => {
+    const bundle = JSON.parse(Buffer.concat(await request.toArray()).toString()) as BundledVote[]
+    requests.push(bundle.map(({ body }) => body))
+    if (bundle.some(({ body }) => body.startsWith('bad'))) response.writeHead(status).end('<h1>No</h1>')
+    else response.end(JSON.stringify(bundle.map(({ body }) => ({ status: 200, headers: {}, body: `counted ${body}` }))))
+  })
+  return { requests, client: createBackendClient({ backendUrls: [url], log: silent }) }
+}
+
+test('of votes that are refused together only those that are to blame are refused, and are told so', async (t) => {
+  for (const status of [400, 413]) {
+    const { client } = await fussy(t, status)
+    const bodies = Array.from({ length: 500 }, (_, index) => ([0, 251, 499].includes(index) ? `bad ${index}` : `good ${index}`))
+    const answers = await client.castVotes(votes(...bodies))
+    for (const [index, body] of bodies.entries()) {
+      const answer = answers[index]
+      if (body.startsWith('good')) assert.equal(answer?.body, `counted ${body}`)
+      else {
+        assert.deepEqual([answer?.status, answer?.headers['content-type']], [status, 'application/problem+json'])
+        assert.match(answer?.body ?? '', /cannot be passed on|larger than what can be passed on/)
+      }
+    }
+  }
+})
+
+test('votes among too many that are refused are not asked for one by one, and told to try again', async (t) => {
+  const { client, requests } = await fussy(t, 413)
+  const bodies = Array.from({ length: 500 }, (_, index) => (index % 2 === 0 ? `bad ${index}` : `good ${index}`))
+  const answers = await client.castVotes(votes(...bodies))
+  assert.ok(requests.length < 100, String(requests.length))
+  for (const [index, body] of bodies.entries()) {
+    const status = answers[index]?.status
+    assert.ok(body.startsWith('bad') ? status === 413 || status === 503 : status === 200 || status === 503, `${body}: ${status}`)
+  }
+  const later = answers.find(({ status }) => status === 503)
+  assert.equal(later?.headers['retry-after'], '1')
+})
+
 test('asks again for an answer that was cut off by a backend that is shutting down', async (t) => {
   for (const head of ['content-length: 100\r\n', 'transfer-encoding: chunked\r\n']) {
     let requests = 0

@@ -5,10 +5,11 @@
 import pRetry from 'p-retry'
 import { Pool, type Dispatcher } from 'undici'
 import { Problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../../shared/protocol/problem.ts'
-import { type BundledAnswer, BundledAnswers, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
+import { type BundledAnswer, BundledAnswers, type BundledVote, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Api, ApiRequest } from './api.ts'
 import { createBackendRing } from './backend-ring.ts'
+import { bundledAnswer, castInHalves } from './cast-in-halves.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
 import { createReadLines } from './read-lines.ts'
 
@@ -181,7 +182,8 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
     }
   }
 
-  const castOnce = async (votes: Parameters<Api['castVotes']>[0], course: Course): Promise<readonly BundledAnswer[]> => {
+  /** Resolves to the answers, or to the answer to the request as a whole where that is a refusal. */
+  const castTogether = async (votes: readonly BundledVote[], course: Course): Promise<readonly BundledAnswer[] | Response> => {
     const body = Buffer.from(JSON.stringify(votes))
     const headers = { 'content-type': 'application/json' }
     const answer = await exchange(
@@ -189,9 +191,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       async (received) => (received.statusCode === 200 ? await received.body.text() : await responseOf(received)),
       course,
     )
-    if (typeof answer === 'string') return BundledAnswers.length(votes.length).parse(JSON.parse(answer))
-    const refusal = await bundledAnswer(answer)
-    return votes.map(() => refusal)
+    return typeof answer === 'string' ? BundledAnswers.length(votes.length).parse(JSON.parse(answer)) : answer
   }
 
   const inLine = createReadLines(() => performance.now())
@@ -206,7 +206,11 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
       const answers: BundledAnswer[] = []
       let [left, places] = [votes, [...votes.keys()]]
       for (;;) {
-        const round = await castOnce(left, course)
+        const round = await castInHalves(
+          left,
+          (part) => castTogether(part, course),
+          (status) => log.warn({ votes: votes.length, status }, 'votes were refused together'),
+        )
         const unsure = course.mayBeDone ? await bundledAnswer(notKnown()) : undefined
         for (const [index, answer] of round.entries()) answers[places[index] ?? 0] = (answer.status === 503 && unsure) || answer
         // a backend that leaves, or has too many votes waiting, answers some votes of a bundle so, and commits the others
@@ -227,10 +231,6 @@ function notKnown(): Response {
     'timeout',
     'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
   )
-}
-
-async function bundledAnswer(response: Response): Promise<BundledAnswer> {
-  return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
 }
 
 type Read<T> = (answer: Dispatcher.ResponseData) => Promise<T>

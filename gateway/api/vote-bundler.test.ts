@@ -69,6 +69,14 @@ test('a full bundle does not wait for the end of the turn, whether of many votes
   large.endTurn()
   assert.equal((await Promise.all(largeAnswers)).length, 5)
   assert.deepEqual(large.sizes(), [3, 2])
+
+  const swelling = bundlerFor(echo)
+  const ticket = '"'.repeat(100_000)
+  const others = ['\u0001'.repeat(40_000), 'a', 'ß'.repeat(40_000), 'b'].map((text) => swelling.cast(vote('a', { body: text })))
+  const swellingAnswers = [...others, swelling.cast(vote('a', { ticket }))]
+  swelling.endTurn()
+  assert.equal((await Promise.all(swellingAnswers)).length, 5)
+  assert.deepEqual(swelling.sizes(), [2, 2, 1], 'it is what they have as JSON that counts')
 })
 
 test('when a bundle fails, or is answered in part, nobody waits for ever', async () => {

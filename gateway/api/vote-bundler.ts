@@ -12,10 +12,10 @@ interface PendingVote {
 }
 
 /**
- * A bundle is sent before its votes have more characters than this, so that a few large ones do not exceed what a backend
- * accepts.
+ * A bundle is sent before its votes have more bytes than this together, as JSON, so that a few large ones do not exceed what a backend,
+ * or a proxy before it, accepts. A vote that has more alone goes alone.
  */
-const MAX_CHARS_IN_BUNDLE = 262_144
+const MAX_BYTES_IN_BUNDLE = 262_144
 
 /**
  * Returns a function that casts a vote together with the others of its turn. `defer` runs a function after Node has read the
@@ -26,12 +26,12 @@ export function bundleVotes(
   defer: (run: () => void) => void = setImmediate,
 ): (vote: BundledVote) => Promise<BundledAnswer> {
   let pending: PendingVote[] = []
-  let chars = 0
+  let bytes = 0
 
   const send = () => {
     const bundle = pending
     pending = []
-    chars = 0
+    bytes = 0
     if (bundle.length > 0) void deliver(bundle)
   }
 
@@ -50,11 +50,12 @@ export function bundleVotes(
 
   return (vote) =>
     new Promise((resolve, reject) => {
-      const length = vote.body.length + (vote.cookie?.length ?? 0) + (vote.ticket?.length ?? 0)
-      if (chars + length > MAX_CHARS_IN_BUNDLE) send()
+      // JSON writes a character in up to six bytes, so the length of what was sent says little
+      const size = Buffer.byteLength(JSON.stringify(vote))
+      if (bytes + size > MAX_BYTES_IN_BUNDLE) send()
       if (pending.length === 0) defer(send)
       pending.push({ vote, resolve, reject })
-      chars += length
+      bytes += size
       if (pending.length === MAX_VOTES_IN_BUNDLE) send()
     })
 }

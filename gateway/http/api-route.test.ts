@@ -116,6 +116,31 @@ test('a vote is treated like every other request', async (t) => {
   }
 })
 
+test('of its cookies a vote brings the voter cookie alone, and of that no more than one has', async (t) => {
+  const compare = await waysOf(t, { trustedProxies: ['loopback'] })
+  const tls = { 'x-forwarded-for': '192.0.2.9', 'x-forwarded-proto': 'https' }
+  const cookies: readonly (readonly [sent: string, cookie: string | undefined, more?: object])[] = [
+    ['theme=dark; voter=a.b%3D; session="1"', 'voter=a.b%3D'],
+    ['voter=a.b=; voter=c.d', 'voter=a.b%3D'],
+    ['voter="a.b"; __Host-voter=c.d', 'voter=a.b'],
+    ['voter=a.b; __Host-voter=c.d', '__Host-voter=c.d', tls],
+    ['theme=dark', undefined],
+    [`voter=${'x'.repeat(4_000)}`, `voter=${'x'.repeat(200)}`],
+  ]
+  for (const [sent, cookie, more] of cookies) {
+    const { said } = await compare({ headers: { ...json, ...more, cookie: sent } })
+    assert.equal((JSON.parse(said) as { cookie?: string }).cookie, cookie, sent)
+  }
+})
+
+test('a ticket that is longer than any is refused, and says so', async (t) => {
+  const compare = await waysOf(t)
+  assert.equal((await compare({ headers: { ...json, 'livetally-ticket': 'x'.repeat(200) } })).status, 201)
+  const { status, said } = await compare({ headers: { ...json, 'livetally-ticket': '"'.repeat(201) } })
+  assert.equal(status, 400)
+  assert.match(said, /bad-request.*Livetally-Ticket may have 200 characters at most/)
+})
+
 test('an allowed origin is answered by its name', async (t) => {
   const compare = await waysOf(t, { allowedOrigins: [FRIEND] })
   for (const origin of [FRIEND, 'https://evil.example.com', undefined]) {

@@ -3,8 +3,9 @@
  * unchanged. A vote bypasses Hono's context and middleware, whose cost it saves (docs/adr/0008).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { parse } from 'hono/utils/cookie'
 import { problemResponse } from '../../shared/protocol/problem.ts'
-import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bundle.ts'
+import { type BundledAnswer, type BundledVote, MAX_TICKET_LENGTH, voterCookieName } from '../../shared/protocol/vote-bundle.ts'
 import type { OriginCheck } from '../access/allowed-origins.ts'
 import type { Peer, PeerReader } from '../access/client-address.ts'
 import type { Api } from '../api/api.ts'
@@ -41,6 +42,8 @@ export interface AnsweredRequest {
 }
 
 const MAX_BODY_BYTES = 65_536
+/** More than a voter cookie has characters. */
+const MAX_COOKIE_LENGTH = 200
 /** Methods whose requests have no body. */
 const READS = new Set(['GET', 'HEAD', 'TRACE'])
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -85,13 +88,18 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
   const cast = async (incoming: IncomingMessage, outgoing: ServerResponse, requestId: string): Promise<Response> => {
     const received = await receive(incoming)
     if (received instanceof Response) return received
-    const { cookie, 'livetally-ticket': ticket } = incoming.headers
+    const isSecure = received.peer.origin.startsWith('https:')
+    const cookie = voterCookieIn(incoming.headers.cookie, isSecure)
+    const { 'livetally-ticket': ticket } = incoming.headers
+    if (ticket !== undefined && ticket.length > MAX_TICKET_LENGTH) {
+      return problemResponse(400, 'bad-request', `The header Livetally-Ticket may have ${MAX_TICKET_LENGTH} characters at most.`)
+    }
     const vote: BundledVote = {
       poll: slugOf(incoming.url) ?? '',
       body: received.body.toString(),
       ...(cookie === undefined ? {} : { cookie }),
       ...(ticket === undefined ? {} : { ticket: String(ticket) }),
-      isSecure: received.peer.origin.startsWith('https:'),
+      isSecure,
       requestId,
     }
     const { status, headers, body } = await options.castVote(vote, () => !outgoing.destroyed)
@@ -141,6 +149,14 @@ function slugOf(url: string | undefined): string | undefined {
 
 function isJson(type: string | undefined): boolean {
   return type === 'application/json' || type?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json'
+}
+
+/** The voter cookie alone: the others are nobody's business, and votes that share a bundle share its size. */
+function voterCookieIn(header: string | undefined, isSecure: boolean): string | undefined {
+  const name = voterCookieName(isSecure)
+  const value = header === undefined ? undefined : parse(header, name)[name]
+  // one that is too long is none of ours, nor is what is left of it
+  return value === undefined ? undefined : `${name}=${encodeURIComponent(value.slice(0, MAX_COOKIE_LENGTH).toWellFormed())}`
 }
 
 function requestIdFrom(given: string | string[] | undefined): string {
