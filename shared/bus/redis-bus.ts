@@ -23,8 +23,8 @@ export interface RedisBusOptions {
   readonly onGarbage?: () => void
 }
 
-/** How often the bus pings on both connections, in ms: more often than a silent connection is closed (`RedisConnection`). */
-const PING_INTERVAL_MS = 2_000
+/** How often both connections are checked, in ms: more often than a silent one is closed. */
+const CHECK_INTERVAL_MS = 1_000
 /** How long closing waits for Redis to take leave, in ms. */
 const CLOSE_MS = 500
 /** How long Redis keeps what no backend knows any more, in ms: far longer than all backends may be away at once. */
@@ -120,8 +120,8 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   subscriber.on('ready', () => void subscribeAgain())
   answered()
   const ping = setInterval(() => {
-    Promise.all([commands.ping(), subscriber.ping()]).then(answered, lost)
-  }, PING_INTERVAL_MS)
+    Promise.all([commands.check(), subscriber.check()]).then(answered, lost)
+  }, CHECK_INTERVAL_MS)
 
   return {
     async admit(snapshot) {
@@ -144,6 +144,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       for (const [index, slug] of slugs.entries()) {
         const [error, fields] = replies[2 * index] ?? []
         if (error) throw error
+        if (!Array.isArray(fields)) throw new Error('Redis answers out of step')
         const [epoch, version] = fields as (string | null)[]
         if (epoch && version) places.set(slug, { epoch: Number(epoch), version: Number(version) })
       }

@@ -31,12 +31,27 @@ const OPTIONS = {
 /**
  * A connection on which every command settles: with its answer, or with an error within `ANSWER_MS`. It is opened anew after an answer
  * that did not come in time, since Redis answers in order: if only that answer was lost, each later one would be taken for the
- * answer to the command before it.
+ * answer to the command before it. `check` notices that while other commands keep coming, each of which brings the one before it an
+ * answer in time.
  */
 export class RedisConnection extends Redis {
+  #checks = 0
+
   /** `connect` opens it. `scripts`: the Lua scripts that become its commands. */
   constructor(url: string, scripts: NonNullable<RedisOptions['scripts']> = {}) {
     super(url, { ...OPTIONS, scripts })
+  }
+
+  /** Rejects when Redis does not answer, or answers something else than what it was asked. */
+  async check(): Promise<void> {
+    // not a short one: ioredis reads two items of what it takes for the answer to a subscription
+    const word = `check ${(this.#checks += 1)}`
+    const { stream: connection } = this
+    const answer: unknown = await this.ping(word)
+    // while it is subscribed, Redis answers with a list (RESP2)
+    if (String(Array.isArray(answer) ? answer[1] : answer) === word) return
+    connection?.destroy()
+    throw new Error('Redis answers out of step')
   }
 
   override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>) {

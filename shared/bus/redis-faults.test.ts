@@ -98,6 +98,27 @@ test('a lost reply ends in an error, whichever call it was for, and the next cal
   }
 })
 
+test('a lost reply is noticed although other commands keep coming', { timeout: 60_000 }, async () => {
+  await using redis = await startRedis()
+  await using link = await openFaultyLink(redis.port)
+  const bus = await open(link.port)
+  await bus.admit(nextSnapshot())
+  link.loseReply()
+  const startedAt = performance.now()
+  // each command brings the one before it an answer in time, but not its own
+  const isInStep = async () => {
+    const isAdmitted = await bus.admit(nextSnapshot())
+    const kept = await bus.keep(['cats-or-dogs'])
+    return isAdmitted && kept.get('cats-or-dogs')?.version === version
+  }
+  for (let inStep = 0; inStep < 20;) {
+    inStep = (await isInStep().catch(() => false)) ? inStep + 1 : 0
+    assert.ok(performance.now() - startedAt < 2 * SETTLES_MS, 'it is in step again')
+    await delay(20)
+  }
+  await bus.close()
+})
+
 test(
   'a Redis that hangs leaves no call without an end, and the bus works when it answers again',
   { timeout: 60_000 },
