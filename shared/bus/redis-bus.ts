@@ -10,7 +10,7 @@ import { within } from '../lifecycle/within.ts'
 import { Snapshot } from '../protocol/frames.ts'
 import type { Versioned } from '../protocol/order.ts'
 import { RedisConnection } from './redis-connection.ts'
-import { PRESENCE_MS, type BusHealth, type Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
+import { PRESENCE_MS, type BusHealth, Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
   readonly url: string
@@ -39,6 +39,7 @@ const MAX_MESSAGE_CHARS = 65_536
  * publish each version once and no screen goes backwards. Lua numbers are doubles: exact up to 2^53.
  */
 const ADMIT = `
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local kept = redis.call('HMGET', KEYS[1], 'epoch', 'version')
 local epoch, version = tonumber(ARGV[1]), tonumber(ARGV[2])
 if kept[1] then
@@ -55,6 +56,7 @@ return 1`
  * yet cannot bring the poll back. Leaves a later poll of the same name alone.
  */
 const FORGET = `
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])
@@ -142,7 +144,9 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       const replies = (await pipeline.exec()) ?? []
       const places = new Map<string, Versioned>()
       for (const [index, slug] of slugs.entries()) {
-        const [error, fields] = replies[2 * index] ?? []
+        const reply = replies[2 * index]
+        if (isWrongType(reply)) continue
+        const [error, fields] = reply ?? []
         if (error) throw error
         if (!Array.isArray(fields)) throw new Error('Redis answers out of step')
         const [epoch, version] = fields as (string | null)[]
@@ -155,11 +159,12 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       for (const slug of slugs) pipeline.hget(key(slug), 'snapshot')
       const [source, ...replies] = (await pipeline.exec()) ?? []
       const snapshots = new Map<string, Snapshot>()
+      const sourceAt = Number(value(source) ?? Number.NaN)
       for (const [index, slug] of slugs.entries()) {
-        const snapshot = decode(value(replies[index]))
+        // a key that is no hash is somebody else's doing, and the next `admit` replaces it
+        const snapshot = decode(isWrongType(replies[index]) ? null : value(replies[index]))
         if (snapshot !== undefined) snapshots.set(slug, snapshot)
       }
-      const sourceAt = Number(value(source) ?? Number.NaN)
       return { snapshots, sourceAt: Math.abs(sourceAt) <= MAX_DATE ? sourceAt : undefined }
     },
     async subscribe(slug, listener) {
@@ -193,7 +198,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       const found = await commands.mget(ids.map(presenceKey))
       const gone = ids.filter((_, index) => found[index] === null)
       if (gone.length > 0) await commands.srem(presencesKey, ...gone)
-      return found.flatMap((text) => (text === null ? [] : (JSON.parse(text) as Presence)))
+      return found.flatMap((text) => presenceIn(text) ?? [])
     },
     get health() {
       return health
@@ -215,6 +220,19 @@ function value(reply: readonly [error: Error | null, result: unknown] | undefine
   const [error, result] = reply
   if (error !== null) throw error
   return typeof result === 'string' ? result : null
+}
+
+function isWrongType(reply: readonly [error: Error | null, result: unknown] | undefined): boolean {
+  return reply?.[0]?.message.startsWith('WRONGTYPE') === true
+}
+
+/** The presence in a text; undefined if it is none. */
+function presenceIn(text: string | null): Presence | undefined {
+  try {
+    return text === null ? undefined : Presence.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
 }
 
 /** The snapshot in a message; undefined if it is none, since whoever reaches Redis may publish anything on a channel. */

@@ -50,3 +50,24 @@ test('what another program writes to the channels and keys of polls is counted a
   assert.deepEqual(heard, [SNAPSHOT])
   assert.equal(garbage, nonsense.length)
 })
+
+test('a key that another program made something else of costs its poll one publication, and no other poll anything', async (t) => {
+  const redis = testRedis()
+  const bus = await connectRedisBus({ ...redis, log: silent, now: () => performance.now() })
+  const neighbour = new Redis(redis.url)
+  t.after(async () => {
+    neighbour.disconnect()
+    await bus.close()
+    await redis.forget()
+  })
+  await bus.admit(SNAPSHOT)
+  await neighbour.set(`${redis.namespace}:tally:coffee`, 'nonsense')
+  await neighbour.set(`${redis.namespace}:gateway:odd`, '{')
+  await neighbour.sadd(`${redis.namespace}:gateways`, 'odd')
+  assert.deepEqual([...(await bus.latest(['tea', 'coffee'])).snapshots.keys()], ['tea'])
+  assert.deepEqual([...(await bus.keep(['tea', 'coffee'])).keys()], ['tea'])
+  assert.deepEqual(await bus.present(), [])
+  const coffee: Snapshot = { poll: { ...SNAPSHOT.poll, poll: 'coffee' }, tally: { ...SNAPSHOT.tally, poll: 'coffee' } }
+  assert.equal(await bus.admit(coffee), true)
+  assert.deepEqual([...(await bus.latest(['tea', 'coffee'])).snapshots.keys()], ['tea', 'coffee'])
+})

@@ -1,4 +1,5 @@
 /** What the backend replicas and the gateways share: the newest snapshot of every poll, and a message for each new one. */
+import { z } from 'zod'
 import type { Snapshot } from '../protocol/frames.ts'
 import type { Versioned } from '../protocol/order.ts'
 
@@ -65,13 +66,14 @@ export interface TallyBus {
 export const PRESENCE_MS = 5_000
 
 /** A gateway as the organiser sees it. */
-export interface Presence {
+export const Presence = z.object({
   /** Different for every process. */
-  readonly id: string
-  readonly phase: string
+  id: z.string(),
+  phase: z.string(),
   /** Open sockets. */
-  readonly sockets: number
-}
+  sockets: z.number(),
+})
+export type Presence = Readonly<z.infer<typeof Presence>>
 
 export interface BusHealth {
   readonly ok: boolean
