@@ -343,7 +343,12 @@ test('says that it is not known whether a vote was counted when one try may have
     (_request, response) => response.writeHead(503, asProblem).end(problemOf('unavailable')),
     async (request, response) => {
       const bundle = JSON.parse(Buffer.concat(await request.toArray()).toString()) as BundledVote[]
-      const answerTo = (body: string) => ({ one: { status: 200, body }, two: { status: 503, body: refusal } })[body]
+      const answerTo = (body: string) =>
+        ({
+          one: { status: 200, body },
+          two: { status: 503, body: refusal },
+          three: { status: 409, body: problemOf('poll-closed') },
+        })[body]
       response.end(
         JSON.stringify(
           bundle.map(({ body }) => ({ headers: {}, status: 503, body: problemOf('unavailable'), ...answerTo(body) })),
@@ -370,6 +375,20 @@ test('says that it is not known whether a vote was counted when one try may have
     const [answer] = await client.castVotes(votes('one'))
     assert.equal(answer?.status, 504, 'nobody is there for the second try')
   }
+})
+
+test('passes on a refusal that holds whatever an earlier try did', async (t) => {
+  let requests = 0
+  const { url } = await backend(t, (_request, response) => {
+    const answer = (kind: string) => ({ headers: {}, status: 409, body: problemOf(kind) })
+    // the first try hangs
+    if (++requests > 1) response.end(JSON.stringify([answer('superseded'), answer('already-voted'), answer('poll-not-open')]))
+  })
+  const client = createBackendClient({ backendUrls: [url], log: silent, tryMs: 300, patienceMs: 5_000 })
+  assert.deepEqual(
+    (await client.castVotes(votes('one', 'two', 'three'))).map(({ status }) => status),
+    [409, 409, 504],
+  )
 })
 
 test('passes on the refusal of a read that another backend did not answer, since a read changes nothing', async (t) => {

@@ -4,7 +4,7 @@
  */
 import pRetry from 'p-retry'
 import { Pool, type Dispatcher } from 'undici'
-import { Problem, PROBLEM_CONTENT_TYPE, problemResponse } from '../../shared/protocol/problem.ts'
+import { PROBLEM_CONTENT_TYPE, problemResponse } from '../../shared/protocol/problem.ts'
 import { type BundledAnswer, BundledAnswers, type BundledVote, VOTE_BUNDLE_PATH } from '../../shared/protocol/vote-bundle.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Api, ApiRequest } from './api.ts'
@@ -12,6 +12,7 @@ import { createBackendRing } from './backend-ring.ts'
 import { bundledAnswer, castInHalves } from './cast-in-halves.ts'
 import { endToEndHeaders } from './end-to-end-headers.ts'
 import { createReadLines } from './read-lines.ts'
+import { isCertain, isNotDone } from './refusals.ts'
 
 export interface BackendClientOptions {
   /** One or more. One may stand for several replicas, so what fails is tried twice in any case. */
@@ -44,8 +45,6 @@ const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_C
 const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'HPE_INVALID_EOF_STATE'])
 /** Failures to answer in time of a backend that has the request. */
 const HUNG = new Set(['ETIMEDOUT', 'UND_ERR_BODY_TIMEOUT'])
-/** The problems with which a backend refuses to do anything, so that another one may. */
-const NOT_DONE = new Set(['/problems/overloaded', '/problems/draining'])
 /** How long a backend that did not answer in time is avoided, in ms, and any other that failed. */
 const AVOID_HUNG_MS = 10_000
 const AVOID_FAILED_MS = 1_000
@@ -212,7 +211,7 @@ export function createBackendClient({ backendUrls, log, ...options }: BackendCli
           (status) => log.warn({ votes: votes.length, status }, 'votes were refused together'),
         )
         const unsure = course.mayBeDone ? await bundledAnswer(notKnown()) : undefined
-        for (const [index, answer] of round.entries()) answers[places[index] ?? 0] = (answer.status === 503 && unsure) || answer
+        for (const [index, answer] of round.entries()) answers[places[index] ?? 0] = (!isCertain(answer) && unsure) || answer
         // a backend that leaves, or has too many votes waiting, answers some votes of a bundle so, and commits the others
         const isLeft = (_: unknown, index: number) => isNotDone(round[index])
         left = left.filter(isLeft)
@@ -270,17 +269,6 @@ function isBodyless(status: number): boolean {
 /** The path without its query, which may hold a ticket. */
 function pathOf({ target }: ApiRequest): string {
   return target.split('?', 1)[0] ?? ''
-}
-
-/** Whether an answer is a problem that says that the backend did nothing. */
-function isNotDone(answer: { readonly status: number; readonly body: string } | undefined): boolean {
-  if (answer?.status !== 503) return false
-  try {
-    const problem = Problem.safeParse(JSON.parse(answer.body))
-    return problem.success && NOT_DONE.has(problem.data.type)
-  } catch {
-    return false
-  }
 }
 
 /**
