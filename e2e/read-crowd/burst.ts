@@ -21,7 +21,9 @@ export interface BurstOutcome {
 
 /** Sends the requests of a burst; resolves once each has its answer or its end. */
 export async function sendBurst(burst: Burst): Promise<BurstOutcome> {
-  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(burst)])
+  const child = fork(fileURLToPath(import.meta.url))
+  // not as an argument, which may have 128 KiB at most
+  child.send(burst)
   const exited = once(child, 'exit').then(([code, signal]) => {
     throw new Error(`the burst ended (${code ?? signal})`)
   })
@@ -49,6 +51,7 @@ async function send({ urls, targets, requests }: Burst): Promise<BurstOutcome> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const outcome = await send(JSON.parse(process.argv[2] ?? '') as Burst)
+  const [burst] = (await once(process, 'message')) as [Burst]
+  const outcome = await send(burst)
   process.send?.(outcome, () => process.disconnect?.())
 }
