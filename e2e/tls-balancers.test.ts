@@ -309,6 +309,7 @@ function openScreen(t: TestContext, url: string, poll: string): Screen {
       this.on('error', () => {})
     }
   }
+  // the package's class is the browser's in all that the client uses, but TypeScript's DOM types declare more
   const client = createTallyClient({ url: `${url}/ws`, WebSocket: TrustingSocket as unknown as typeof globalThis.WebSocket })
   t.after(() => client.close())
   const states: string[] = []

@@ -75,6 +75,7 @@ function openScreen(
 
   function open() {
     // ws speaks the browser's interface, its types differ in details
+    // the package's class is the browser's in all that the client uses, but TypeScript's DOM types declare more
     const opened = create({ url: `${url}/ws`, WebSocket: WebSocket as unknown as typeof globalThis.WebSocket })
     pages += 1
     const page = `${name}, page ${pages}`

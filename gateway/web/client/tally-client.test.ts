@@ -318,14 +318,14 @@ test('a server that says that its source is silent makes it delayed at once, and
   const at = '2026-01-01T00:00:00.000Z'
   const silent = { type: 'alive', at, silentMs: 60_000 }
   send(peers[0], silent)
-  while (!client.status.delayed) await once(client as unknown as EventTarget, 'status')
+  while (!client.status.delayed) await nextStatus(client)
   assert.ok(Date.now() - client.status.asOf! >= 60_000, 'the numbers are as old as the source is silent')
   peers[0]?.terminate()
   await reaches(client, 'reconnecting')
   await reaches(client, 'live')
   assert.ok(client.status.delayed, 'the repeated tally of another server says nothing of the source')
   send(peers[1], { type: 'alive', at, silentMs: 0 })
-  while (client.status.delayed) await once(client as unknown as EventTarget, 'status')
+  while (client.status.delayed) await nextStatus(client)
   assert.ok(Date.now() - client.status.asOf! < 5_000)
 })
 
@@ -417,3 +417,7 @@ test('its signal closes it, before it began or in the middle, and a listener may
 test('an address that is none is refused at once', () => {
   assert.throws(() => createTallyClient({ url: 'http://' }), TypeError)
 })
+
+function nextStatus(client: TallyClient): Promise<unknown> {
+  return new Promise((resolve) => client.addEventListener('status', resolve, { once: true }))
+}
