@@ -3,6 +3,7 @@
  *
  *   npm test                                  all of them
  *   npm test -- backend/ballots shared        those whose paths begin so; globs work too
+ *   npm test -- --long e2e/failover           the long ones (*.long.ts) as well
  *   npm test -- --test-name-pattern=drain     further options go to node --test
  */
 import { spawn } from 'node:child_process'
@@ -22,6 +23,9 @@ const DEFAULTS = ['--test-concurrency=2', '--test-timeout=180000']
 
 /** Tests that need the whole machine for what they measure run one after the other, once the rest is done. */
 const ALONE = '.alone.test.ts'
+
+/** Asks for the tests that take minutes as well. */
+const LONG = '--long'
 
 const started: Service[] = []
 const leaving = new AbortController()
@@ -44,9 +48,9 @@ try {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = args.filter((arg) => arg.startsWith('--') && arg !== '--only')
+  const options = args.filter((arg) => arg.startsWith('--') && arg !== '--only' && arg !== LONG)
   const patterns = args.filter((arg) => !arg.startsWith('--'))
-  const files = selected(await testFiles(ROOT), patterns)
+  const files = selected(await testFiles(ROOT, { long: args.includes(LONG) }), patterns)
   if (files.length === 0) {
     console.error(patterns.length === 0 ? 'there are no tests' : `no test file is named ${patterns.join(' or ')}`)
     return 1

@@ -3,10 +3,10 @@ import { matchesGlob, normalize, sep } from 'node:path'
 
 const EXCLUDED = new Set(['node_modules', 'dist', 'data', '.git'])
 
-/** Every test file under `root`, as sorted paths relative to it. */
-export async function testFiles(root: string): Promise<string[]> {
+/** Every test file under `root`, as sorted paths relative to it; those that take minutes, `*.long.ts`, only if `long`. */
+export async function testFiles(root: string, { long = false } = {}): Promise<string[]> {
   const found: string[] = []
-  const files = glob('**/*.test.ts', { cwd: root, exclude: (name) => EXCLUDED.has(name) })
+  const files = glob(long ? '**/*.{test,long}.ts' : '**/*.test.ts', { cwd: root, exclude: (name) => EXCLUDED.has(name) })
   for await (const file of files) found.push(file)
   return found.toSorted()
 }
