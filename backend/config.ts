@@ -37,6 +37,12 @@ export const backendVariables = {
     description: 'such as postgres://livetally@postgres/livetally',
     secret: true,
   },
+  DATABASE_DIRECT_URL: {
+    schema: url('postgres:', 'postgresql:'),
+    optional: true,
+    description: 'the same database directly, where DATABASE_URL leads to a pooler',
+    secret: true,
+  },
   ...redisVariables,
   ADMIN_TOKEN: {
     schema: secretText(MIN_SECRET_LENGTH),
@@ -73,6 +79,7 @@ export function loadBackendConfig(host: Host) {
     host: env.HOST,
     metricsPort: env.METRICS_PORT,
     databaseUrl: env.DATABASE_URL,
+    databaseDirectUrl: env.DATABASE_DIRECT_URL,
     redisUrl: env.REDIS_URL,
     redisNamespace: env.REDIS_NAMESPACE,
     adminTokens: [env.ADMIN_TOKEN, ...env.ADMIN_TOKEN_PREVIOUS],

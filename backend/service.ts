@@ -32,7 +32,8 @@ export async function runBackend(host: BackendHost): Promise<number> {
     const loopDelay = watchLoopDelay()
     life.release('loop monitor', () => loopDelay.stop())
 
-    const database = await untilItWorks(() => connectPostgres({ url: config.databaseUrl, log }), {
+    const { databaseUrl: url, databaseDirectUrl: directUrl } = config
+    const database = await untilItWorks(() => connectPostgres({ url, directUrl, log }), {
       what: 'reach Postgres',
       log,
       signal: life.starting,

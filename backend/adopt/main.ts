@@ -17,6 +17,12 @@ does not exist, with the options given or else the values found. Repeating it do
 
 const env = loadVariables(process, USAGE, {
   DATABASE_URL: { schema: url('postgres:', 'postgresql:'), description: 'the database of both', secret: true },
+  DATABASE_DIRECT_URL: {
+    schema: url('postgres:', 'postgresql:'),
+    description: 'the same database directly, where DATABASE_URL leads to a pooler',
+    secret: true,
+    optional: true,
+  },
 })
 const COMPLAINTS: Readonly<Record<string, string>> = {
   'unknown-poll': 'there is no such poll',
@@ -103,7 +109,7 @@ function readFlags(): AdoptFlags {
 
 async function connect(): Promise<Database> {
   try {
-    return await connectPostgres({ url: env.DATABASE_URL, log })
+    return await connectPostgres({ url: env.DATABASE_DIRECT_URL ?? env.DATABASE_URL, log })
   } catch (error) {
     return fail(`${String(error)}\n`)
   }

@@ -97,7 +97,11 @@ function createWriterConnection(database: Database) {
     },
     open: async (): Promise<Session> => {
       await drop()
-      const fresh = await database.openSession({ label: 'ballot box', settings: BATCH_SETTINGS })
+      const options = { label: 'ballot box', settings: BATCH_SETTINGS }
+      if (database.openPooled !== undefined) {
+        return (session = await database.openPooled({ ...options, first: CLAIM_SLOT_FOR_TRANSACTION }))
+      }
+      const fresh = await database.openSession(options)
       try {
         await fresh.query({ text: CLAIM_SLOT })
       } catch (error) {
@@ -111,9 +115,14 @@ function createWriterConnection(database: Database) {
 }
 
 /**
- * Claims a slot by a session lock, which lasts as long as the connection. A connection that finds all of them taken uses the slots
- * of other programs, one for each transaction.
+ * Claims a slot by a lock that nobody else can have. A connection that finds all of them taken uses the slots of other programs, one for
+ * each transaction.
  */
-const CLAIM_SLOT = `
+const claimSlot = (tryLock: string, isLocal: boolean) => `
 SELECT set_config('livetally.slot', coalesce(
-  (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE pg_try_advisory_lock(1282696277, slot) LIMIT 1), ''), false)`
+  (SELECT slot::text FROM generate_series(0, 63) AS slot WHERE ${tryLock}(1282696277, slot) LIMIT 1), ''), ${isLocal})`
+
+/** Lasts as long as the connection. */
+const CLAIM_SLOT = claimSlot('pg_try_advisory_lock', false)
+/** Behind a pooler, which lends the session to others after each transaction. */
+const CLAIM_SLOT_FOR_TRANSACTION = claimSlot('pg_try_advisory_xact_lock', true)

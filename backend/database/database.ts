@@ -40,6 +40,12 @@ export interface SessionOptions {
   readonly statementTimeoutMs?: number
 }
 
+/** What precedes each query on a connection to a pooler, in the query's own transaction. */
+export interface PooledOptions extends Omit<SessionOptions, 'statementTimeoutMs'> {
+  /** A statement without parameters; its rows are dropped. */
+  readonly first: string
+}
+
 export interface Database extends Queryable {
   readonly kind: 'postgres' | 'pglite'
   /** Typed queries on the pool. Its own `transaction` leaks a connection when BEGIN fails: use `withTransaction`. */
@@ -47,6 +53,11 @@ export interface Database extends Queryable {
   /** Runs `work` between BEGIN and COMMIT; rolls back, or discards a broken connection, when it throws. */
   withTransaction<T>(work: (transaction: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>
   openSession(options: SessionOptions): Promise<Session>
+  /**
+   * Opens a connection on which each query is a transaction of its own. Present where `query` and `withTransaction` go through a pooler,
+   * which keeps neither settings nor locks beyond a transaction; `openSession` does not go through it.
+   */
+  openPooled?(options: PooledOptions): Promise<Session>
   /** Ends the pool once running statements are done, or after a second. Whoever opened a session closes it. */
   close(): Promise<void>
 }

@@ -1,8 +1,8 @@
 /** Makes a Database of a pg pool: discards broken connections, and ends transactions in every case, which pg leaves to its users. */
-import type { Client, Pool, PoolClient, QueryResultRow } from 'pg'
+import type { Client, Pool, PoolClient, QueryConfig, QueryResultRow } from 'pg'
 import { within } from '../../shared/lifecycle/within.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
-import type { Database, Queryable, Session, SessionOptions, Statement, Transaction } from './database.ts'
+import type { Database, PooledOptions, Session, SessionOptions, Statement, Transaction } from './database.ts'
 import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './errors.ts'
 import { drizzle } from './drizzle.ts'
 import * as schema from './schema.ts'
@@ -17,6 +17,12 @@ export interface PoolOptions {
   readonly pool: Pool
   readonly log: Log
   openSession(options: SessionOptions): Promise<Session>
+  /** Where the pool leads to a pooler, which gives each transaction another session. */
+  readonly pooler?: {
+    /** Server settings for each transaction. */
+    readonly settings: Readonly<Record<string, string>>
+    open(options: PooledOptions): Promise<Session>
+  }
   /** Opens a connection without timeouts; absent on PGlite, whose only connection has none. */
   connectUnhurried?(): Promise<Client>
   /** Runs after the pool has ended. */
@@ -27,7 +33,7 @@ export interface PoolOptions {
 const CLOSE_MS = 1_000
 
 export function createDatabase(options: PoolOptions): Database {
-  const { pool, log } = options
+  const { pool, log, pooler } = options
   pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'))
   // the pool emits no 'error' for clients that are checked out; without a listener of their own their loss would end the process
   pool.on('connect', (client) => client.on('error', () => {}))
@@ -50,29 +56,54 @@ export function createDatabase(options: PoolOptions): Database {
     }
   }
 
+  /** Runs the work between BEGIN and COMMIT on a connection of the pool. */
+  const onPool = async <T>(isolation: string, work: (client: PoolClient) => Promise<T>): Promise<T> => {
+    const client = await connect()
+    let usable = false
+    try {
+      const begin = pooler === undefined ? isolation : `${isolation}; ${localSettings(pooler.settings)}`
+      return await inTransaction(
+        client,
+        begin,
+        () => work(client),
+        () => (usable = true),
+      )
+    } finally {
+      client.release(usable ? undefined : true)
+    }
+  }
+  const toTransaction = (client: Connection, isPooled: boolean): Transaction => ({
+    query: (statement, values) => rowsOf(client, isPooled ? { text: statement.text } : statement, values),
+    orm: drizzle(client, { schema }),
+  })
+  const plain = 'BEGIN ISOLATION LEVEL READ COMMITTED'
+
   return {
     kind: options.kind,
-    orm: drizzle(pool, { schema }),
-    query: (statement, values) => withClient(async (client) => await rowsOf(client, statement, values)),
+    orm: drizzle(
+      pooler === undefined ? pool : queryOnly((query, values) => onPool(plain, (client) => client.query(query, values))),
+      {
+        schema,
+      },
+    ),
+    query: (statement, values) =>
+      pooler === undefined
+        ? withClient(async (client) => await rowsOf(client, statement, values))
+        : onPool(plain, async (client) => await rowsOf(client, { text: statement.text }, values)),
     withTransaction: async (work, { isolation = 'read committed', unhurried = false } = {}) => {
       const begin = `BEGIN ISOLATION LEVEL ${isolation}`
-      if (unhurried && options.connectUnhurried !== undefined) {
-        const client = await options.connectUnhurried()
-        try {
-          return await inTransaction(client, begin, work)
-        } finally {
-          await client.end()
-        }
+      if (!unhurried || options.connectUnhurried === undefined) {
+        return await onPool(begin, (client) => work(toTransaction(client, pooler !== undefined)))
       }
-      const client = await connect()
-      let usable = false
+      const client = await options.connectUnhurried()
       try {
-        return await inTransaction(client, begin, work, () => (usable = true))
+        return await inTransaction(client, begin, () => work(toTransaction(client, false)))
       } finally {
-        client.release(usable ? undefined : true)
+        await client.end()
       }
     },
     openSession: (session) => options.openSession(session),
+    ...(pooler === undefined ? {} : { openPooled: (session) => pooler.open(session) }),
     close: async () => {
       await within(CLOSE_MS, 'Postgres has not taken leave', pool.end()).catch((error: unknown) => {
         log.debug({ err: error }, 'the database connections are left open')
@@ -82,16 +113,29 @@ export function createDatabase(options: PoolOptions): Database {
   }
 }
 
+/** Makes the ORM of a function that runs its queries. */
+function queryOnly(query: (query: QueryConfig, values: unknown[]) => Promise<unknown>): Pool {
+  // outside its own `transaction`, which nobody here uses, Drizzle calls nothing else of a pool
+  return { query } as unknown as Pool
+}
+
+/** Statements that set server settings until the transaction ends. The names and values are ours. */
+export function localSettings(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `SET LOCAL ${name} = '${value}'`)
+    .join('; ')
+}
+
 /** Runs BEGIN, the work and COMMIT, or else ROLLBACK. Calls `ended` once the server has confirmed that the transaction ended. */
 async function inTransaction<T>(
   client: Connection,
   begin: string,
-  work: (transaction: Transaction) => Promise<T>,
+  work: () => Promise<T>,
   ended: () => void = () => {},
 ): Promise<T> {
   try {
     await client.query(begin)
-    const result = await work({ ...queryableOf(client), orm: drizzle(client, { schema }) })
+    const result = await work()
     const { command } = await client.query('COMMIT')
     ended()
     // when a statement failed and `work` caught the error, the server answers COMMIT with ROLLBACK and no error
@@ -104,8 +148,11 @@ async function inTransaction<T>(
   }
 }
 
-/** Connects the client and makes a session of it. Throws `DatabaseUnavailable`. */
-export async function connectSession(client: Client): Promise<Session & { readonly client: Client }> {
+/**
+ * Connects the client and makes a session of it. With `begin`, each query is a transaction of its own, which begins so and has no
+ * prepared statement. Throws `DatabaseUnavailable`.
+ */
+export async function connectSession(client: Client, begin?: string): Promise<Session & { readonly client: Client }> {
   let lost = false
   client.on('error', () => (lost = true))
   client.on('end', () => (lost = true))
@@ -120,11 +167,20 @@ export async function connectSession(client: Client): Promise<Session & { readon
       return lost
     },
     query: async (statement, values) => {
+      if (begin === undefined) {
+        try {
+          return await rowsOf(client, statement, values)
+        } catch (error) {
+          if (isConnectionFault(error)) lost = true
+          throw error
+        }
+      }
+      let usable = false
+      const work = () => rowsOf<never>(client, { text: statement.text }, values)
       try {
-        return await rowsOf(client, statement, values)
-      } catch (error) {
-        if (isConnectionFault(error)) lost = true
-        throw error
+        return await inTransaction(client, begin, work, () => (usable = true))
+      } finally {
+        if (!usable) lost = true
       }
     },
     close: async () => {
@@ -134,10 +190,6 @@ export async function connectSession(client: Client): Promise<Session & { readon
       await within(CLOSE_MS, 'Postgres has not taken leave', client.end()).catch(() => client.connection.stream.destroy())
     },
   }
-}
-
-function queryableOf(client: Connection): Queryable {
-  return { query: (statement, values) => rowsOf(client, statement, values) }
 }
 
 async function rowsOf<Row extends object>(

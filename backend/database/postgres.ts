@@ -1,14 +1,18 @@
 /** Opens a Postgres server: its connections, their timeouts, and its tables brought up to date. */
-import { Client, type ClientConfig, Pool } from 'pg'
+import { Client, type ClientBase, type ClientConfig, Pool } from 'pg'
+import { CannotWork } from '../../shared/lifecycle/retry.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
-import type { Database, SessionOptions } from './database.ts'
+import type { Database, PooledOptions, SessionOptions, Statement } from './database.ts'
 import { DatabaseUnavailable, sqlState } from './errors.ts'
 import { migrate } from './migrate.ts'
-import { connectSession, createDatabase } from './pool.ts'
+import { connectSession, createDatabase, localSettings } from './pool.ts'
+import { keepsSession, mustBeSameDatabase } from './pooler.ts'
 
 export interface PostgresOptions {
   /** postgres://user:password@host:port/database */
   readonly url: string
+  /** The same database without the pooler that `url` leads to. Where it is absent, `url` must not lead to one that lends sessions. */
+  readonly directUrl?: string | undefined
   readonly log: Log
   /** Connections for HTTP requests, beside the sessions of the ballot box and the poller. Default 6. */
   readonly maxConnections?: number
@@ -24,41 +28,93 @@ const LOCK_MS = 1_000
 const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
- * Reaches the server, brings its tables up to date and opens the pool.
- * Throws `DatabaseUnavailable` when the server cannot be reached or used; trying again may help.
+ * Reaches the server, brings its tables up to date and opens the pool. Throws `DatabaseUnavailable` when the server cannot be reached or
+ * used now, and `CannotWork` where the settings have to be changed.
  */
 export async function connectPostgres(options: PostgresOptions): Promise<Database> {
-  const config = (statementTimeoutMs: number, label: string, settings: Readonly<Record<string, string>> = {}): ClientConfig => ({
-    connectionString: options.url,
-    application_name: `livetally ${label}`,
-    connectionTimeoutMillis: CONNECT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 5_000,
-    statement_timeout: statementTimeoutMs,
-    lock_timeout: statementTimeoutMs === 0 ? 0 : LOCK_MS,
-    // pg's own timeout is longer than the server's: it is for a server that no longer answers
-    ...(statementTimeoutMs === 0 ? {} : { query_timeout: statementTimeoutMs + QUERY_MS - STATEMENT_MS }),
-    ...(Object.keys(settings).length === 0
-      ? {}
-      : {
-          options: Object.entries(settings)
-            .map(([name, value]) => `-c ${name}=${value}`)
-            .join(' '),
-        }),
-  })
-  const openSession = async ({ label, settings, statementTimeoutMs }: SessionOptions) =>
-    await connectSession(new Client(config(statementTimeoutMs ?? STATEMENT_MS, label, settings)))
+  const { url, directUrl = url, log } = options
+  const openSession = async ({ label, settings = {}, statementTimeoutMs = STATEMENT_MS }: SessionOptions) => {
+    const session = await connectSession(new Client(configOf(directUrl, label, statementTimeoutMs)))
+    try {
+      await session.query(...settingAll({ ...timeouts(statementTimeoutMs), ...settings }))
+      return session
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+  }
+  const openPooled = async ({ label, settings = {}, first }: PooledOptions) => {
+    const begin = `BEGIN; ${localSettings({ ...timeouts(STATEMENT_MS), ...settings })}; ${first}`
+    return await connectSession(new Client(configOf(url, label, STATEMENT_MS)), begin)
+  }
 
+  await mustKeepSessions(directUrl, directUrl === url ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL')
   const first = await openSession({ label: 'migrations', statementTimeoutMs: 0 })
   try {
     if (options.migrations ?? true) await migrate(first.client)
+    if (directUrl !== url) {
+      const pooled = await openPooled({ label: 'check', first: 'SELECT 1' })
+      try {
+        await mustBeSameDatabase(first, pooled)
+      } finally {
+        await pooled.close()
+      }
+    }
   } catch (error) {
     if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
     throw new DatabaseUnavailable('the tables are to be changed, but a long transaction holds them', { cause: error })
   } finally {
     await first.close()
   }
-  const pool = new Pool({ ...config(STATEMENT_MS, 'pool'), max: options.maxConnections ?? 6 })
+  const pool = new Pool({
+    ...configOf(url, 'pool', STATEMENT_MS),
+    max: options.maxConnections ?? 6,
+    // oxlint-disable-next-line no-misused-promises -- the pool waits for it, which its types do not say
+    ...(directUrl === url ? { onConnect: setTimeouts } : {}),
+  })
   const connectUnhurried = async () => (await openSession({ label: 'unhurried', statementTimeoutMs: 0 })).client
-  return createDatabase({ kind: 'postgres', pool, log: options.log, openSession, connectUnhurried })
+  const pooler = directUrl === url ? {} : { pooler: { settings: timeouts(STATEMENT_MS), open: openPooled } }
+  return createDatabase({ kind: 'postgres', pool, log, openSession, connectUnhurried, ...pooler })
+}
+
+async function mustKeepSessions(url: string, name: string): Promise<void> {
+  // without settings, which would stay behind on a session that is lent to others
+  const open = async () => await connectSession(new Client(configOf(url, 'check', STATEMENT_MS)))
+  const session = await open()
+  try {
+    if (await keepsSession(session, open)) return
+  } finally {
+    await session.close()
+  }
+  throw new CannotWork(
+    `${name} leads to a pooler that lends each transaction another session: set DATABASE_DIRECT_URL to the server itself`,
+  )
+}
+
+/** A connection, without server settings: poolers refuse them in the startup message. */
+function configOf(url: string, label: string, statementTimeoutMs: number): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: `livetally ${label}`,
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 5_000,
+    // pg's own timeout is longer than the server's: it is for a server that no longer answers
+    ...(statementTimeoutMs === 0 ? {} : { query_timeout: statementTimeoutMs + QUERY_MS - STATEMENT_MS }),
+  }
+}
+
+function timeouts(statementTimeoutMs: number): Record<string, string> {
+  return { statement_timeout: String(statementTimeoutMs), lock_timeout: String(statementTimeoutMs === 0 ? 0 : LOCK_MS) }
+}
+
+/** A statement that sets server settings for as long as the session lasts, and its values. */
+function settingAll(settings: Readonly<Record<string, string>>): [Statement, unknown[]] {
+  const text = 'SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)'
+  return [{ text }, [Object.keys(settings), Object.values(settings)]]
+}
+
+async function setTimeouts(client: ClientBase): Promise<void> {
+  const [{ text }, values] = settingAll(timeouts(STATEMENT_MS))
+  await client.query(text, values)
 }

@@ -24,6 +24,12 @@ const env = loadVariables(process, USAGE, {
     secret: true,
     optional: true,
   },
+  DATABASE_DIRECT_URL: {
+    schema: url('postgres:', 'postgresql:'),
+    description: 'the same database directly, where DATABASE_URL leads to a pooler',
+    secret: true,
+    optional: true,
+  },
   DATA_DIR: { schema: text, fallback: './data', description: 'where the embedded database is; nobody else may have it open' },
   REDIS_URL: { ...redisVariables.REDIS_URL, description: 'without it what was published is not compared', optional: true },
   REDIS_NAMESPACE: redisVariables.REDIS_NAMESPACE,
@@ -84,9 +90,10 @@ function readFlags() {
 
 async function openDatabase(): Promise<Database> {
   try {
-    return env.DATABASE_URL === undefined
+    const databaseUrl = env.DATABASE_DIRECT_URL ?? env.DATABASE_URL
+    return databaseUrl === undefined
       ? await openPglite({ dataDir: env.DATA_DIR, log, holder: 'npm run verify' })
-      : await connectPostgres({ url: env.DATABASE_URL, log, migrations: false })
+      : await connectPostgres({ url: databaseUrl, log, migrations: false })
   } catch (error) {
     return fail(`${String(error)}\n`)
   }

@@ -2,6 +2,11 @@
 import pRetry from 'p-retry'
 import type { Log } from '../telemetry/log.ts'
 
+/** What an attempt throws when no further one can help: something has to be set differently. Its message says what. */
+export class CannotWork extends Error {
+  override readonly name = 'CannotWork'
+}
+
 export interface RetryOptions {
   /** What is being tried, for the log: "connect to Postgres". */
   readonly what: string
@@ -10,7 +15,10 @@ export interface RetryOptions {
   readonly signal: AbortSignal
 }
 
-/** Tries until it works or the signal aborts. The waits between tries are exponential from 100 ms, jittered, 1 s at most. */
+/**
+ * Tries until it works, until the attempt throws `CannotWork`, or until the signal aborts. The waits between tries are exponential from
+ * 100 ms, jittered, 1 s at most.
+ */
 export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   return await pRetry(
     async () => {
@@ -28,6 +36,7 @@ export async function untilItWorks<T>(attempt: () => Promise<T>, options: RetryO
       factor: 2,
       randomize: true,
       signal: options.signal,
+      shouldRetry: ({ error }) => !(error instanceof CannotWork),
       onFailedAttempt: ({ error, attemptNumber, retryDelay }) => {
         options.log.warn(
           { attempt: attemptNumber, retryInMs: Math.round(retryDelay), reason: error.message },
