@@ -110,6 +110,19 @@ test('a crowd that comes at once is heard, all of it', async (t) => {
   assert.equal(heard.length, 300)
 })
 
+test('of a crowd that connects first and then sends at once, few are taken up in a turn', async (t) => {
+  const { openAndBeReadFrom, heard } = await serve(t)
+  const crowd: Socket[] = []
+  while (crowd.length < 300) crowd.push(await openAndBeReadFrom())
+  for (const client of crowd) client.write(HANDSHAKE)
+  let most = 0
+  for (let before = 0; heard.length < crowd.length; before = heard.length) {
+    await turn()
+    most = Math.max(most, heard.length - before)
+  }
+  assert.ok(most <= 32, `${most} handshakes in one turn`)
+})
+
 test('who says nothing is cut after a while, who says something in time is not', async (t) => {
   const { listener, openAndBeReadFrom, pass } = await serve(t)
   const mute = await openAndBeReadFrom()

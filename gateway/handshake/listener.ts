@@ -37,60 +37,63 @@ export interface Listener {
 const REUSE_PORT_SOCKETS = platform() === 'linux' ? 4 : 1
 
 /**
- * The most connections that the listener starts to read from in one turn of the event loop. It accepts a crowd at once, since
- * accepting is cheap. Handshakes are not, so this limit leaves time in every turn for further connections and other work.
+ * The most connections whose first bytes are taken up in one turn of the event loop. A crowd that connects before it sends has its bytes
+ * here in one turn, a thousand and more together; handshakes and requests are costly, so the limit leaves time for everything else.
  */
-const READ_PER_TURN = 32
+const BEGUN_PER_TURN = 32
 
 /**
  * Creates the listener. A plain handshake bypasses Node's HTTP server to save its parser, request and listeners (docs/adr/0015).
  */
 export function createListener({ server, upgrade, elapsed, silenceMs }: ListenerOptions): Listener {
   const sockets: Server[] = []
-  /** Accepted connections that the listener does not read from yet. */
-  const accepted = new Set<Socket>()
   /** Connections that have sent nothing yet, and since when the listener reads from them, oldest first. */
   const silent = new Map<Socket, number>()
-  let isReading = false
+  /** Connections whose first bytes wait for their turn, first come, first served. */
+  const arrived = new Map<Socket, Buffer>()
+  let isBeginning = false
 
   const accept = (connection: Socket) => {
-    accepted.add(connection)
-    if (isReading) return
-    isReading = true
-    setImmediate(readNext)
-  }
-
-  function readNext() {
-    const now = elapsed()
-    let left = READ_PER_TURN
-    for (const connection of accepted) {
-      if (left-- === 0) break
-      accepted.delete(connection)
-      silent.set(connection, now)
-      connection.on('error', ignore).on('data', onFirstBytes).on('end', onEnd).resume()
-    }
-    isReading = accepted.size > 0
-    if (isReading) setImmediate(readNext)
+    silent.set(connection, elapsed())
+    connection.on('error', ignore).on('data', onFirstBytes).on('end', onEnd).resume()
   }
 
   /** One listener function for all connections. */
   function onFirstBytes(this: Socket, bytes: Buffer) {
     silent.delete(this)
-    this.off('data', onFirstBytes).off('end', onEnd).off('error', ignore)
-    const plain = readUpgradeRequest(bytes)
     // the HTTP server and `upgrade` both expect a paused stream
-    this.pause()
+    this.off('data', onFirstBytes).off('end', onEnd).pause()
+    arrived.set(this, bytes)
+    if (isBeginning) return
+    isBeginning = true
+    setImmediate(beginNext)
+  }
+
+  function beginNext() {
+    let left = BEGUN_PER_TURN
+    for (const [connection, bytes] of arrived) {
+      if (left-- === 0) break
+      arrived.delete(connection)
+      if (!connection.destroyed) begin(connection, bytes)
+    }
+    isBeginning = arrived.size > 0
+    if (isBeginning) setImmediate(beginNext)
+  }
+
+  const begin = (connection: Socket, bytes: Buffer) => {
+    connection.off('error', ignore)
+    const plain = readUpgradeRequest(bytes)
     if (plain === undefined) {
-      this.unshift(bytes)
-      server.emit('connection', this)
-      this.resume()
+      connection.unshift(bytes)
+      server.emit('connection', connection)
+      connection.resume()
       return
     }
-    const request = new IncomingMessage(this)
+    const request = new IncomingMessage(connection)
     request.method = 'GET'
     request.url = plain.target
     request.headers = plain.headers
-    upgrade(request, this, plain.rest)
+    upgrade(request, connection, plain.rest)
   }
 
   function onEnd(this: Socket) {
@@ -112,7 +115,7 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
       const port = await freePort(address)
       try {
         while (sockets.length < REUSE_PORT_SOCKETS) {
-          // the options of an HTTP server's own sockets, but for `pauseOnConnect`: reading starts later
+          // the options of an HTTP server's own sockets, but for `pauseOnConnect`: reading starts with the listeners
           const socket = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, accept)
           await listen(socket, { host: address.host, port, reusePort: REUSE_PORT_SOCKETS > 1 })
           sockets.push(socket)
@@ -134,8 +137,7 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
     },
     close() {
       stopListening()
-      for (const connection of [...accepted, ...silent.keys()]) cut(connection)
-      accepted.clear()
+      for (const connection of silent.keys()) cut(connection)
     },
   }
 }
