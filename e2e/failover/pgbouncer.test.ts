@@ -1,12 +1,18 @@
 /** Livetally behind PgBouncer: what works in which mode, and what is refused at the start. */
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { connectPostgres } from '../../backend/database/postgres.ts'
+import { createBallotBox } from '../../backend/ballots/ballot-box.ts'
 import type { Database } from '../../backend/database/database.ts'
 import { CannotWork } from '../../shared/lifecycle/retry.ts'
-import { createTestLog } from '../support/databases-under-test.ts'
+import { startChild } from '../support/child.ts'
+import { ADMIN_TOKEN, COOKIE_SECRET, createVoter, startCluster } from '../support/cluster.ts'
+import { mustCountHistories } from '../support/counting-histories.ts'
+import { createTestLog, underTest } from '../support/databases-under-test.ts'
 import { startPgbouncer, type PgbouncerService } from '../support/pgbouncer-service.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
+import { watch } from '../support/watcher.ts'
 
 const log = createTestLog()
 const sql = (text: string) => ({ text })
@@ -62,6 +68,93 @@ describe('a database behind PgBouncer', () => {
       await other.close()
     })
   }
+
+  for (const [name, mode, isBeside] of [
+    ['in session mode', 'session', false],
+    ['in session mode, with a direct URL', 'session', true],
+    ['in transaction mode', 'transaction', true],
+  ] as const) {
+    test(`${name} counts as a recount does, after every step of every history`, async () => {
+      const database = await connectPostgres({ url: urlOf(mode), directUrl: isBeside ? direct.url : undefined, log })
+      await mustCountHistories(underTest(database, log, direct.url, `${mode}-${isBeside}`), 12)
+      await database.close()
+    })
+  }
+
+  test('in transaction mode lets replicas write side by side, and beside one that has its sessions, without a deadlock', async () => {
+    const opened = [
+      { url: urlOf('transaction'), directUrl: direct.url },
+      { url: urlOf('transaction'), directUrl: direct.url },
+      { url: direct.url },
+    ]
+    const databases = await Promise.all(opened.map((urls) => connectPostgres({ ...urls, log })))
+    const said = createTestLog()
+    const boxes = databases.map((database) => createBallotBox({ database, log: said, now: () => performance.now() }))
+    const [database] = databases as [Database]
+    const { id, slug } = await underTest(database, log, direct.url, 'crowded').createPoll()
+    const voters = Array.from({ length: 300 }, () => randomUUID())
+    let order = 0
+    for (let round = 0; round < 10; round++) {
+      // everybody votes everywhere, so that all write the same rows at once
+      const votes = boxes.flatMap((box) =>
+        voters.map((voter) => box.cast({ slug, voter, option: round % 2 === 0 ? 'cats' : 'dogs', order: ++order })),
+      )
+      assert.deepEqual(
+        new Set((await Promise.all(votes)).map(({ kind }) => kind).filter((kind) => kind !== 'superseded')),
+        new Set(['accepted']),
+      )
+    }
+    await Promise.all(boxes.map((box) => box.drain()))
+    const slots = sql('SELECT slot, n FROM livetally.counters WHERE poll_id = $1')
+    const counters = await database.query<{ slot: number; n: string }>(slots, [id])
+    assert.equal(
+      counters.reduce((sum, { n }) => sum + Number(n), 0),
+      voters.length,
+    )
+    assert.deepEqual(
+      counters.filter(({ slot }) => slot >= 64),
+      [],
+      'each had a slot of its own',
+    )
+    assert.deepEqual(said.lines, [], 'no batch had to be tried again')
+    await Promise.all(databases.map((each) => each.close()))
+  })
+
+  test('serves a whole installation in transaction mode; a backend with the pooler alone does not start, and says why', async () => {
+    await using cluster = await startCluster({ backends: 0, gateways: 0 })
+    await using pooler = await startPgbouncer({ url: cluster.databaseUrl, mode: 'transaction' })
+    const urls = { DATABASE_URL: pooler.url, DATABASE_DIRECT_URL: cluster.databaseUrl }
+    await Promise.all([cluster.startBackend(urls), cluster.startBackend(urls)])
+    const { url } = await cluster.startGateway()
+    const options = ['cats', 'dogs'].map((id) => ({ id, label: id }))
+    for (const poll of ['kept', 'removed']) {
+      assert.equal((await cluster.admin('POST', '/api/polls', { poll, question: 'Which?', options })).status, 201)
+    }
+    const screen = await watch(url, ['kept'])
+    const shows = async (total: number) =>
+      await screen.until((frame) => frame.type === 'tally' && frame.total === total && frame.counts?.['cats'] === total)
+    const voters = await Promise.all(Array.from({ length: 40 }, () => createVoter(url, 'kept')))
+    for (const option of ['dogs', 'cats']) {
+      const answers = await Promise.all(voters.map((voter) => voter.vote(url, option)))
+      assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+    }
+    await shows(40)
+    assert.equal((await cluster.admin('POST', '/api/polls/kept/reset', {})).status, 200)
+    await shows(0)
+    await voters[0]?.vote(url, 'cats')
+    await shows(1)
+    assert.equal((await cluster.admin('DELETE', '/api/polls/removed', undefined)).status, 204)
+    screen.close()
+    const { redis } = cluster
+    const env = { ...urls, REDIS_URL: redis.url, REDIS_NAMESPACE: redis.namespace }
+    await using verify = startChild({ entry: 'backend/verify/main.ts', args: ['--all'], env })
+    assert.equal((await verify.exited).code, 0, verify.stderr)
+
+    const alone = { PORT: '0', METRICS_PORT: '0', ADMIN_TOKEN, COOKIE_SECRET, REDIS_URL: redis.url, DATABASE_URL: pooler.url }
+    await using refused = startChild({ entry: 'backend/main.ts', env: alone })
+    assert.equal((await refused.exited).code, 1)
+    assert.ok(refused.logs.some(({ msg }) => /^cannot start: DATABASE_URL leads to a pooler/.test(msg ?? '')))
+  })
 
   test('is refused at the start, in a sentence, where it cannot work', async () => {
     await using elsewhere = await createTestDatabase()

@@ -43,7 +43,7 @@ export function onEachDatabase(subject: string, body: (test: () => DatabaseUnder
           await ensureTemplate(packCluster)
         }
         const database = url === undefined ? await openPglite({ dataDir: undefined, log }) : await connectPostgres({ url, log })
-        current = { database, log, url, createPoll: createPolls(database) }
+        current = underTest(database, log, url)
       })
       after(async () => {
         await current?.database.close()
@@ -57,11 +57,21 @@ export function onEachDatabase(subject: string, body: (test: () => DatabaseUnder
   }
 }
 
-function createPolls(database: Database): DatabaseUnderTest['createPoll'] {
+/** What tests need of an open database. Names of polls begin with `prefix`. */
+export function underTest(
+  database: Database,
+  log: DatabaseUnderTest['log'],
+  url: string | undefined,
+  prefix = 'poll',
+): DatabaseUnderTest {
+  return { database, log, url, createPoll: createPolls(database, prefix) }
+}
+
+function createPolls(database: Database, prefix: string): DatabaseUnderTest['createPoll'] {
   let polls = 0
   return async (fields = {}) => {
     const outcome = await createPollStore(database).create({
-      slug: `poll-${++polls}`,
+      slug: `${prefix}-${++polls}`,
       question: 'Cats or dogs?',
       options: [
         { id: 'cats', label: 'Cats' },

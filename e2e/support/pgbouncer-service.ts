@@ -10,6 +10,11 @@ import { unprivilegedUser } from './unprivileged-user.ts'
 export interface PgbouncerService {
   /** The given URL, by way of the pooler. */
   readonly url: string
+  /** Kills it, which cuts everybody. */
+  crash(): Promise<void>
+  /** Starts it again at the same port. */
+  start(): Promise<void>
+  /** Ends it for good. May be called twice. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -69,5 +74,11 @@ default_pool_size = ${poolSize}
   }
   const pooled = new URL(url)
   pooled.host = `127.0.0.1:${port}`
-  return { url: pooled.href, stop, [Symbol.asyncDispose]: stop }
+  return {
+    url: pooled.href,
+    crash: () => pooler.end('SIGKILL'),
+    start: () => pooler.start(),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
 }
