@@ -10,6 +10,7 @@ import {
 } from '../shared/config/service-variables.ts'
 import { originItem } from './access/allowed-origins.ts'
 import { proxyItem } from './access/client-address.ts'
+import type { Limited } from './access/request-limits.ts'
 
 /** The variables of the edge, whether it has a process of its own or shares one with the backend. */
 export const edgeVariables = {
@@ -26,13 +27,33 @@ export const edgeVariables = {
   MAX_SOCKETS: { schema: integer(1, 1_000_000), fallback: '20000', description: 'open WebSockets per process; more get 503' },
   MAX_SOCKETS_PER_ADDRESS: {
     schema: integer(1, 1_000_000),
-    fallback: '20000',
-    description: 'open WebSockets from one address; more get 429; a hall on one Wi-Fi is one address',
+    optional: true,
+    description: 'open WebSockets from one address; more get 429; half of `MAX_SOCKETS` when unset',
   },
   HANDSHAKES_PER_SECOND: {
     schema: integer(1, 1_000_000),
     fallback: '5000',
-    description: 'new WebSockets a second per process, four seconds at once; more get 503',
+    description: 'new WebSockets a second per process, four seconds at once; more get 503; one address gets half',
+  },
+  MAX_CONNECTIONS: {
+    schema: integer(0, 1_000_000),
+    fallback: '20000',
+    description: 'open connections per process besides WebSockets; more are cut; one address gets half; 0: no limit',
+  },
+  VOTES_PER_ADDRESS: {
+    schema: integer(0, 1_000_000),
+    fallback: '10000',
+    description: 'votes from one address in 10 s per process; more get 429; 0: no limit',
+  },
+  VOTERS_PER_ADDRESS: {
+    schema: integer(0, 1_000_000),
+    fallback: '5000',
+    description: 'new voter cookies for one address in a minute per process; more get 429; 0: no limit',
+  },
+  HISTORIES_PER_ADDRESS: {
+    schema: integer(0, 1_000_000),
+    fallback: '2000',
+    description: 'histories and exports for one address in 10 s per process; more get 429; 0: no limit',
   },
   SLOW_CLIENT_MS: {
     schema: integer(100, 600_000),
@@ -62,6 +83,9 @@ export interface EdgeConfig {
   readonly maxSockets: number
   readonly maxSocketsPerAddress: number
   readonly handshakesPerSecond: number
+  /** 0 for no limit, here and in the quotas. */
+  readonly maxConnections: number
+  readonly quotas: Readonly<Record<Limited, number>>
   readonly slowClientMs: number
 }
 
@@ -77,8 +101,10 @@ export function edgeConfig(env: Values<typeof edgeVariables>): EdgeConfig {
     allowedOrigins: env.ALLOWED_ORIGINS,
     trustedProxies: env.TRUST_PROXY,
     maxSockets: env.MAX_SOCKETS,
-    maxSocketsPerAddress: env.MAX_SOCKETS_PER_ADDRESS,
+    maxSocketsPerAddress: env.MAX_SOCKETS_PER_ADDRESS ?? Math.ceil(env.MAX_SOCKETS / 2),
     handshakesPerSecond: env.HANDSHAKES_PER_SECOND,
+    maxConnections: env.MAX_CONNECTIONS,
+    quotas: { votes: env.VOTES_PER_ADDRESS, voters: env.VOTERS_PER_ADDRESS, histories: env.HISTORIES_PER_ADDRESS },
     slowClientMs: env.SLOW_CLIENT_MS,
   }
 }

@@ -20,11 +20,16 @@ import { createApp } from './http/app.ts'
 import { createConnectionLimits } from './access/connection-limits.ts'
 import { stampVotes } from './api/stamp-votes.ts'
 import { bundleVotes } from './api/vote-bundler.ts'
-import { createPeerReader } from './access/client-address.ts'
+import { createPeerReader, createProxyCheck } from './access/client-address.ts'
+import { createHttpConnections } from './access/http-connections.ts'
+import { networkOf } from './access/network.ts'
+import { createRequestLimits } from './access/request-limits.ts'
 import type { DrainConfig, EdgeConfig } from './config.ts'
+import { createRefusals } from './refusals.ts'
 import { createSocketDrain } from './fanout/socket-drain.ts'
 import { createHub } from './fanout/hub.ts'
 import { createOriginCheck } from './access/allowed-origins.ts'
+import { answerClientErrors } from './http/client-errors.ts'
 import { loadPages } from './http/static-pages.ts'
 import { createTallyFeed } from './fanout/tally-feed.ts'
 import { createUpgrade } from './handshake/upgrade.ts'
@@ -60,6 +65,9 @@ const SOCKET_CLOSE_MS = 2_000
 /** What is left of the deadline of the drain for the stages after the sockets, in ms. */
 const AFTER_SOCKETS_MS = 5_000
 
+/** What the metric calls the limits of sockets. */
+const LIMIT_OF_VERDICT = { full: 'sockets', crowded: 'sockets', busy: 'handshakes', hasty: 'handshakes' } as const
+
 const pagesDir = fileURLToPath(new URL('web/pages', import.meta.url))
 const compiledDir = fileURLToPath(new URL('../dist/web', import.meta.url))
 
@@ -81,6 +89,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   const readPeer = createPeerReader(edge.trustedProxies)
   const isOriginAllowed = createOriginCheck(edge.allowedOrigins)
+  const refusals = createRefusals({ metrics, log, now })
   const closes = metrics.counter('livetally_socket_closes_total', 'WebSockets closed, by close code.', ['code'])
   const moved = metrics.histogram(
     'livetally_socket_move_seconds',
@@ -109,9 +118,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     }),
     inspect(request) {
       const { address, origin } = readPeer(request)
-      return { address, isOriginAllowed: isOriginAllowed(request.headers, origin) }
+      return { address: networkOf(address), isOriginAllowed: isOriginAllowed(request.headers, origin) }
     },
     now,
+    onRefused: (verdict, address) => refusals.add(LIMIT_OF_VERDICT[verdict], address),
     onClosed(code, connection) {
       closes.add(1, { code: isKnownCode(code) ? String(code) : 'other' })
       socketDrain.closed(connection)
@@ -146,15 +156,29 @@ export function createGateway(options: GatewayOptions): Gateway {
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
     isOriginAllowed,
+    limits: createRequestLimits({ quotas: edge.quotas, onRefused: refusals.add }),
     allowedOrigins: edge.allowedOrigins,
     log,
     onAnswered: (method, status, seconds) => answered.observe(seconds, { method, status: String(status) }),
   })
-  const server = createAdaptorServer({ fetch: app.fetch, hostname: DEFAULT_HOSTNAME, serverOptions: SERVER_OPTIONS }) as Server
-  server.on('upgrade', upgrade.handle)
+  // the app refuses a request without a Host header itself, with a problem
+  const serverOptions = { ...SERVER_OPTIONS, requireHostHeader: false }
+  const server = createAdaptorServer({ fetch: app.fetch, hostname: DEFAULT_HOSTNAME, serverOptions }) as Server
+  answerClientErrors(server)
+  const connections = createHttpConnections({
+    max: edge.maxConnections,
+    isProxy: createProxyCheck(edge.trustedProxies),
+    onRefused: (address) => refusals.add('connections', address),
+  })
+  const handleUpgrade: typeof upgrade.handle = (request, stream, head) => {
+    connections.upgraded(stream)
+    upgrade.handle(request, stream, head)
+  }
+  server.on('upgrade', handleUpgrade)
   const listener = createListener({
     server,
-    upgrade: upgrade.handle,
+    upgrade: handleUpgrade,
+    admit: connections.admit,
     elapsed: () => performance.now(),
     silenceMs: SERVER_OPTIONS.headersTimeout,
   })

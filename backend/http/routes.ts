@@ -31,6 +31,9 @@ export const wrongOrigin = { 403: 'Pages of this origin may not do this.' } as c
 export const anywhere = {
   413: 'The body is too large.',
   415: 'There is a body, and it is not application/json.',
+  429:
+    'More came from this address than one gets; others may share it. Try again after `Retry-After` seconds; nothing was changed. ' +
+    '`RateLimit` and `RateLimit-Policy` name the limit (draft-ietf-httpapi-ratelimit-headers-10).',
   503: 'Try again after `Retry-After` seconds; nothing was changed.',
   504: 'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
 } as const

@@ -96,6 +96,12 @@ export function createPeerReader(trustedProxies: readonly string[]): PeerReader 
   }
 }
 
+/** Whether an address is that of a trusted proxy. */
+export function createProxyCheck(trustedProxies: readonly string[]): (address: string) => boolean {
+  const proxies = trustedProxies.map(trustedProxy)
+  return (address) => proxies.some(({ includes }) => includes(address))
+}
+
 function trustedProxy(item: string): TrustedProxy {
   const ranges = new BlockList()
   let shortest = Infinity

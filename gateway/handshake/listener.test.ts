@@ -29,7 +29,13 @@ async function serve(t: TestContext) {
     looksAtClock += 1
     return elapsed
   }
-  const listener = createListener({ server, upgrade: upgradeBy('listener'), elapsed: look, silenceMs: 1_000 })
+  const listener = createListener({
+    server,
+    upgrade: upgradeBy('listener'),
+    admit: () => true,
+    elapsed: look,
+    silenceMs: 1_000,
+  })
   const port = await listener.listen({ port: 0, host: '127.0.0.1' })
   const clients: Socket[] = []
   t.after(() => {
@@ -166,7 +172,7 @@ test('closing cuts connections that have not said anything, leaves the others, a
 
 test('a port that another process has is refused, even if that one shares it among its own sockets', async (t) => {
   const { port } = await serve(t)
-  const second = createListener({ server: createServer(), upgrade() {}, elapsed: () => 0, silenceMs: 1_000 })
+  const second = createListener({ server: createServer(), upgrade() {}, admit: () => true, elapsed: () => 0, silenceMs: 1_000 })
   await assert.rejects(second.listen({ port, host: '127.0.0.1' }), { code: 'EADDRINUSE' })
 })
 

@@ -13,6 +13,8 @@ export interface ListenerOptions {
   readonly server: HttpServer
   /** Takes a handshake; the server's `upgrade` event goes there as well. */
   readonly upgrade: (request: IncomingMessage, stream: Socket, head: Buffer) => void
+  /** Whether a new connection may stay; where it may not, it has been cut. */
+  readonly admit: (connection: Socket) => boolean
   /** A clock for spans, in ms. */
   readonly elapsed: () => number
   /** How long a connection may stay silent, in ms. */
@@ -45,7 +47,7 @@ const BEGUN_PER_TURN = 32
 /**
  * Creates the listener. A plain handshake bypasses Node's HTTP server to save its parser, request and listeners (docs/adr/0015).
  */
-export function createListener({ server, upgrade, elapsed, silenceMs }: ListenerOptions): Listener {
+export function createListener({ server, upgrade, admit, elapsed, silenceMs }: ListenerOptions): Listener {
   const sockets: Server[] = []
   /** Connections that have sent nothing yet, and since when the listener reads from them, oldest first. */
   const silent = new Map<Socket, number>()
@@ -54,6 +56,7 @@ export function createListener({ server, upgrade, elapsed, silenceMs }: Listener
   let isBeginning = false
 
   const accept = (connection: Socket) => {
+    if (!admit(connection)) return
     silent.set(connection, elapsed())
     connection.on('error', ignore).on('data', onFirstBytes).on('end', onEnd).resume()
   }

@@ -1,5 +1,4 @@
 /** The head of a plain request to open a WebSocket, read without an HTTP parser. */
-import type { IncomingMessage } from 'node:http'
 
 export interface UpgradeRequest {
   /** The request target (RFC 9112 §3.2), such as `/ws?poll=tea`. */
@@ -42,11 +41,4 @@ export function readUpgradeRequest(bytes: Buffer): UpgradeRequest | undefined {
   const { host, upgrade, connection } = headers
   if (host === undefined || upgrade?.toLowerCase() !== 'websocket' || !UPGRADE_TOKEN.test(connection ?? '')) return undefined
   return { target, headers, rest: bytes.subarray(end + 4) }
-}
-
-/** Whether a handshake has one `Host` header with a value, as it must have (RFC 6455 §4.2.1, RFC 9112 §3.2). */
-export function namesHost({ headers, rawHeaders }: IncomingMessage): boolean {
-  // of a field that is given twice, `headers` has the first; one that is read here has none twice, and no raw headers
-  const given = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-  return Boolean(headers.host) && given.length <= 1
 }

@@ -5,13 +5,13 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import { CloseCode } from '../../shared/protocol/close-codes.ts'
 import { SUBPROTOCOL_GONE, SUBPROTOCOLS, type GoneFrame } from '../../shared/protocol/frames.ts'
 import { problem, PROBLEM_CONTENT_TYPE } from '../../shared/protocol/problem.ts'
-import type { ConnectionLimits } from '../access/connection-limits.ts'
+import type { ConnectionLimits, Verdict } from '../access/connection-limits.ts'
+import { namesHost } from '../access/host-header.ts'
 import { Connection, type ConnectionHost } from '../fanout/connection.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { TallyFeed } from '../fanout/tally-feed.ts'
 import { textFrame } from '../fanout/text-frame.ts'
 import { type Asked, rememberingAsked, type Refusal, type RefusedPoll, unknownPoll } from './asked-polls.ts'
-import { namesHost } from './upgrade-request.ts'
 
 export interface UpgradeOptions {
   readonly hub: Hub
@@ -20,6 +20,8 @@ export interface UpgradeOptions {
   /** Where the request comes from, and whether its page may open sockets here. */
   readonly inspect: (request: IncomingMessage) => { readonly address: string; readonly isOriginAllowed: boolean }
   readonly now: () => number
+  /** Called with each handshake that a limit refuses. */
+  readonly onRefused?: (verdict: Exclude<Verdict, 'admitted'>, address: string) => void
   /** Called with the code each socket was closed with, and its connection. */
   readonly onClosed?: (code: number, connection: Connection) => void
 }
@@ -37,7 +39,8 @@ const CLOSE_TIMEOUT_MS = 1_000
 const ADMISSION_REFUSALS = {
   full: ['overloaded', 'This server has as many sockets as it may. Try again later.', 503, 5],
   busy: ['overloaded', 'More sockets are opened here than can be. Try again in a moment.', 503, 1],
-  crowded: ['overloaded', 'Your address has as many sockets open as it may.', 429, 5],
+  crowded: ['too-many', 'Your address has as many sockets open as it may.', 429, 5],
+  hasty: ['too-many', 'Your address opens more sockets than it may. Try again in a moment.', 429, 4],
 } as const
 
 const NO_HOST: Refusal = {
@@ -82,6 +85,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     if (early !== undefined) return refuseWithCloseCode(request, stream, head, early)
     const verdict = admission.enter(address)
     if (verdict !== 'admitted') {
+      options.onRefused?.(verdict, address)
       const [kind, detail, status, retryAfterS] = ADMISSION_REFUSALS[verdict]
       return refuse(stream, { status, kind, detail, retryAfterS })
     }

@@ -9,11 +9,13 @@ import type { Probes } from '../../shared/lifecycle/probes.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { createOriginCheck } from '../access/allowed-origins.ts'
 import { createPeerReader } from '../access/client-address.ts'
+import { createRequestLimits } from '../access/request-limits.ts'
 import type { ApiRequest } from '../api/api.ts'
 import { createApp, type AppOptions } from './app.ts'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
+const unlimited = createRequestLimits({ quotas: { votes: 0, voters: 0, histories: 0 } })
 const FRIEND = 'https://news.example.org'
 const VOTE = '/api/polls/tea/vote'
 
@@ -52,6 +54,7 @@ async function waysOf(t: TestContext, options: { allowedOrigins?: string[]; trus
     pages: new Map(),
     readPeer: createPeerReader(trustedProxies),
     isOriginAllowed: createOriginCheck(allowedOrigins),
+    limits: unlimited,
     allowedOrigins,
     log,
     onAnswered: (method, status, seconds) => noted.push([method, status, seconds >= 0]),
@@ -175,6 +178,7 @@ test('a read says whether its sender is still there', async (t) => {
     pages: new Map(),
     readPeer: createPeerReader([]),
     isOriginAllowed: createOriginCheck([]),
+    limits: unlimited,
     allowedOrigins: [],
     log: silent,
   })

@@ -8,8 +8,11 @@ import { problemResponse } from '../../shared/protocol/problem.ts'
 import { type BundledAnswer, type BundledVote, MAX_TICKET_LENGTH, voterCookieName } from '../../shared/protocol/vote-bundle.ts'
 import type { OriginCheck } from '../access/allowed-origins.ts'
 import type { Peer, PeerReader } from '../access/client-address.ts'
+import type { Limited, RequestLimits } from '../access/request-limits.ts'
 import type { Api } from '../api/api.ts'
 import { endToEndHeaders } from '../api/end-to-end-headers.ts'
+import { isSlowRead } from '../api/read-lines.ts'
+import { type Body, createBodyReader } from './request-body.ts'
 import type { SecurityHeaders } from './security-headers.ts'
 
 /** Casts a vote; `isAwaited` says whether its sender is still there to be answered. */
@@ -20,6 +23,7 @@ export interface ApiRouteOptions {
   readonly castVote: CastVote
   readonly readPeer: PeerReader
   readonly isOriginAllowed: OriginCheck
+  readonly limits: RequestLimits
   readonly securityHeaders: Pick<SecurityHeaders, 'closedHeaders' | 'shareBallot'>
   /** Called with each answered vote. */
   readonly onAnswered: (request: AnsweredRequest, status: number, seconds: number) => void
@@ -41,7 +45,6 @@ export interface AnsweredRequest {
   readonly path: string
 }
 
-const MAX_BODY_BYTES = 65_536
 /** More than a voter cookie has characters. */
 const MAX_COOKIE_LENGTH = 200
 /** Methods whose requests have no body. */
@@ -71,24 +74,55 @@ export function isVote({ method, url, headers }: IncomingMessage): boolean {
 }
 
 export function createApiRoute(options: ApiRouteOptions): ApiRoute {
-  const { securityHeaders, onAnswered, onFault } = options
+  const { limits, securityHeaders, onAnswered, onFault } = options
 
-  /** Checks the origin and reads the body. Returns the sender and the body, or the refusal. */
-  const receive = async (incoming: IncomingMessage): Promise<{ peer: Peer; body: Buffer<ArrayBuffer> } | Response> => {
+  const readBody = createBodyReader()
+
+  /** Checks the origin and the limit, reads the body and answers with `answer`, or with the refusal. */
+  const receive = async (
+    incoming: IncomingMessage,
+    limited: Limited | undefined,
+    answer: (peer: Peer, body: Body) => Promise<Response>,
+  ): Promise<Response> => {
     const peer = options.readPeer(incoming)
     if (!SAFE_METHODS.has(incoming.method ?? 'GET') && !options.isOriginAllowed(incoming.headers, peer.origin)) {
       return problemResponse(403, 'origin-refused', 'Pages of this origin may not vote or change polls here.')
     }
+    const refusal = limited && (await limits.refusal(limited, peer.address))
+    if (refusal !== undefined) return refusal
     // the reading fails only when the sender has gone, who gets no answer then, so any answer will do
-    const body = await readBody(incoming).catch(() => undefined)
-    if (body === undefined) return problemResponse(413, 'too-large', `A body may have ${MAX_BODY_BYTES} bytes at most.`)
-    return { peer, body }
+    const received = await readBody(incoming).catch(() => undefined)
+    if (received === undefined) return problemResponse(400, 'bad-request', 'The body has no end.')
+    try {
+      return received.body instanceof Response ? received.body : await answer(peer, received.body)
+    } finally {
+      received.release()
+    }
   }
 
-  const cast = async (incoming: IncomingMessage, outgoing: ServerResponse, requestId: string): Promise<Response> => {
-    const received = await receive(incoming)
-    if (received instanceof Response) return received
-    const isSecure = received.peer.origin.startsWith('https:')
+  /**
+   * Passes on an answer, unless it makes its client a new voter and the address has as many as it gets: then a vote, which was not cast
+   * for want of a cookie, is refused, and who reads stays as they are.
+   */
+  const limitVoters = async ({ address }: Peer, answer: Response): Promise<Response> => {
+    const refusal = answer.headers.get('set-cookie') === null ? undefined : await limits.refusal('voters', address)
+    if (refusal === undefined) return answer
+    if (answer.status !== 401) {
+      answer.headers.delete('set-cookie')
+      return answer
+    }
+    await answer.body?.cancel()
+    return refusal
+  }
+
+  const cast = async (
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    requestId: string,
+    peer: Peer,
+    sent: Body,
+  ): Promise<Response> => {
+    const isSecure = peer.origin.startsWith('https:')
     const cookie = voterCookieIn(incoming.headers.cookie, isSecure)
     const { 'livetally-ticket': ticket } = incoming.headers
     if (ticket !== undefined && ticket.length > MAX_TICKET_LENGTH) {
@@ -96,14 +130,15 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
     }
     const vote: BundledVote = {
       poll: slugOf(incoming.url) ?? '',
-      body: received.body.toString(),
+      body: sent.toString(),
       ...(cookie === undefined ? {} : { cookie }),
       ...(ticket === undefined ? {} : { ticket: String(ticket) }),
       isSecure,
       requestId,
     }
     const { status, headers, body } = await options.castVote(vote, () => !outgoing.destroyed)
-    return new Response(body, { status, headers: { ...headers, 'x-request-id': requestId } })
+    const answer = new Response(body, { status, headers: { ...headers, 'x-request-id': requestId } })
+    return status === 401 ? await limitVoters(peer, answer) : answer
   }
 
   return {
@@ -113,7 +148,11 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
       const request = { requestId: requestIdFrom(headers['x-request-id']), method: 'PUT', path }
       let response: Response
       try {
-        response = await cast(incoming, outgoing, request.requestId)
+        response = await receive(
+          incoming,
+          'votes',
+          async (peer, body) => await cast(incoming, outgoing, request.requestId, peer, body),
+        )
       } catch (error) {
         response = onFault(request, error)
       }
@@ -124,19 +163,21 @@ export function createApiRoute(options: ApiRouteOptions): ApiRoute {
       return response
     },
     async passOn(incoming, target, requestId) {
-      const received = await receive(incoming)
-      if (received instanceof Response) return received
-      const { peer, body } = received
       const { method = 'GET' } = incoming
-      return await options.fetch({
-        // The web's Request, which the API may be given in this process, cannot have TRACE. The API takes OPTIONS nowhere either, and
-        // refuses both with the same list of methods.
-        method: method === 'TRACE' ? 'OPTIONS' : method,
-        target,
-        headers: headersFor(incoming, peer, requestId),
-        // nor can it have a body with a request to read, where a body means nothing (RFC 9110 §9.3.1)
-        ...(READS.has(method) ? {} : { body }),
-        isAwaited: () => !incoming.socket.destroyed,
+      const isRead = READS.has(method)
+      const limited = method === 'PUT' ? 'votes' : isRead && isSlowRead(target) ? 'histories' : undefined
+      return await receive(incoming, limited, async (peer, body) => {
+        const answer = await options.fetch({
+          // The web's Request, which the API may be given in this process, cannot have TRACE. The API takes OPTIONS nowhere either, and
+          // refuses both with the same list of methods.
+          method: method === 'TRACE' ? 'OPTIONS' : method,
+          target,
+          headers: headersFor(incoming, peer, requestId),
+          // nor can it have a body with a request to read, where a body means nothing (RFC 9110 §9.3.1)
+          ...(isRead ? {} : { body }),
+          isAwaited: () => !incoming.socket.destroyed,
+        })
+        return isRead || answer.status === 401 ? await limitVoters(peer, answer) : answer
       })
     },
   }
@@ -172,23 +213,4 @@ function headersFor(incoming: IncomingMessage, peer: Peer, requestId: string): R
   headers['x-forwarded-host'] = host
   headers['x-request-id'] = requestId
   return headers
-}
-
-/** Resolves to undefined when the body is longer than it may be; rejects when the sender leaves before its end. */
-function readBody(message: IncomingMessage): Promise<Buffer<ArrayBuffer> | undefined> {
-  const { 'content-length': length, 'transfer-encoding': coding } = message.headers
-  // a request without either field has no body (RFC 9112 §6.3)
-  if (length === undefined && coding === undefined) return Promise.resolve(Buffer.alloc(0))
-  if (Number(length) > MAX_BODY_BYTES) return Promise.resolve(undefined)
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer<ArrayBuffer>[] = []
-    let size = 0
-    message.on('data', (chunk: Buffer<ArrayBuffer>) => {
-      size += chunk.length
-      if (size > MAX_BODY_BYTES) resolve(undefined)
-      else chunks.push(chunk)
-    })
-    message.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
-    message.once('error', reject)
-  })
 }

@@ -10,6 +10,8 @@ import { problemResponse, wrongMethod } from '../../shared/protocol/problem.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { OriginCheck } from '../access/allowed-origins.ts'
 import type { PeerReader } from '../access/client-address.ts'
+import { hasOneHost } from '../access/host-header.ts'
+import type { RequestLimits } from '../access/request-limits.ts'
 import type { Api } from '../api/api.ts'
 import { type AnsweredRequest, type CastVote, createApiRoute, isVote } from './api-route.ts'
 import { qrCodeSvg } from './qr-code.ts'
@@ -23,6 +25,7 @@ export interface AppOptions {
   readonly pages: Pages
   readonly readPeer: PeerReader
   readonly isOriginAllowed: OriginCheck
+  readonly limits: RequestLimits
   /** Origins whose pages may embed polls. */
   readonly allowedOrigins: readonly string[]
   readonly log: Log
@@ -121,9 +124,15 @@ export function createApp(options: AppOptions): Pick<Hono<EdgeEnv>, 'fetch'> {
   return {
     fetch: (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
+      if (!hasOneHost(incoming)) return wrongHost()
       return isVote(incoming) ? castVote(incoming, outgoing) : app.fetch(request, env)
     },
   }
+}
+
+function wrongHost(): Response {
+  // a proxy in front may have read the request as one for another host, so nothing more is read from its connection
+  return problemResponse(400, 'bad-request', 'Name the host once, in a Host header (RFC 9112).', { connection: 'close' })
 }
 
 function requestOf(c: Context<EdgeEnv>): AnsweredRequest {

@@ -8,6 +8,7 @@ import type { Probes } from '../../shared/lifecycle/probes.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { createApp } from './app.ts'
 import { createOriginCheck } from '../access/allowed-origins.ts'
+import { createRequestLimits } from '../access/request-limits.ts'
 import type { Page } from './static-pages.ts'
 
 const SELF = 'https://votes.example.org'
@@ -16,6 +17,7 @@ const STRANGER = 'https://evil.example.com'
 
 const variant = { body: new Uint8Array(), etag: '"a"', headers: { vary: 'accept-encoding', etag: '"a"' } }
 const page: Page = { identity: variant, gzip: variant, br: variant }
+const unlimited = createRequestLimits({ quotas: { votes: 0, voters: 0, histories: 0 } })
 const silent = () => {}
 const LOG: Log = { debug: silent, info: silent, warn: silent, error: silent, child: () => LOG }
 
@@ -30,6 +32,7 @@ async function serverFor(t: TestContext, allowedOrigins: readonly string[]) {
     ),
     readPeer: () => ({ address: '192.0.2.1', origin: SELF }),
     isOriginAllowed: createOriginCheck(allowedOrigins),
+    limits: unlimited,
     allowedOrigins,
     log: LOG,
   })

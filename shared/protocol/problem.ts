@@ -38,6 +38,7 @@ const TITLES: Readonly<Record<string, string>> = {
   unavailable: 'The service cannot answer at present',
   timeout: 'The service did not answer in time',
   unconfirmed: 'It is not known whether the vote was counted',
+  'too-many': 'Too much comes from your address at present',
   internal: 'Something went wrong here',
 }
 
