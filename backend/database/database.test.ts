@@ -140,29 +140,28 @@ describe('connecting to Postgres', () => {
   test('does not make votes wait for a migration that waits for a long reader, and migrates once the reader is done', async () => {
     await using created = await createTestDatabase()
     const before = await connectPostgres({ url: created.url, log })
-    // as the version before this one left it
-    await before.query(sql('ALTER TABLE livetally.ballots DROP COLUMN vote_order'))
-    await before.query(sql('DELETE FROM livetally.migrations WHERE id >= 5'))
-    const reading = Promise.withResolvers<void>()
-    const reader = before.withTransaction(async (transaction) => {
-      await transaction.query(sql('SELECT count(*) FROM livetally.ballots'))
-      await reading.promise
-    })
+    const [reader, writer] = [await before.openSession({ label: 'reader' }), await before.openSession({ label: 'writer' })]
+    // as an earlier version left it
+    await writer.query(sql('ALTER TABLE livetally.ballots DROP COLUMN vote_order'))
+    await writer.query(sql('ALTER TABLE livetally.origin DROP COLUMN epoch'))
+    await writer.query(sql('DELETE FROM livetally.migrations WHERE id >= 5'))
+    await reader.query(sql('BEGIN'))
+    await reader.query(sql('SELECT count(*) FROM livetally.ballots'))
     let isTrying = true
     const migrating = assert.rejects(connectPostgres({ url: created.url, log }), /a long transaction holds them/)
     const tried = migrating.finally(() => (isTrying = false))
     let slowestMs = 0
     while (isTrying) {
       const startedAt = performance.now()
-      await before.query(sql('UPDATE livetally.ballots SET option = option WHERE false'))
+      await writer.query(sql('UPDATE livetally.ballots SET option = option WHERE false'))
       slowestMs = Math.max(slowestMs, performance.now() - startedAt)
     }
     await tried
     assert.ok(slowestMs < 2_000, `${slowestMs} ms`)
-    reading.resolve()
-    await reader
+    await reader.query(sql('COMMIT'))
     const after = await connectPostgres({ url: created.url, log })
     await after.query(sql('SELECT vote_order FROM livetally.ballots'))
+    await Promise.all([reader.close(), writer.close()])
     await Promise.all([before.close(), after.close()])
   })
 

@@ -1,5 +1,6 @@
 /** The interface of the database, which a Postgres server and PGlite have in common. */
 import type { NodePgDatabase } from './drizzle.ts'
+import type { Mark } from './identity.ts'
 import type * as schema from './schema.ts'
 
 /** SQL text; with a name it is prepared once per connection and planned once. */
@@ -28,7 +29,16 @@ export interface TransactionOptions {
 export interface Session extends Queryable {
   /** Whether the connection is gone, and its session locks with it: another session has to be opened then. */
   readonly lost: boolean
+  /** To be told what a read saw of its server. Throws `DatabaseUnavailable` once that takes no writes: another one is to be looked for. */
+  observe(seen: Observation): void
   close(): Promise<void>
+}
+
+/** What a read sees of the server, beside the rows. */
+export interface Observation {
+  /** How far the write-ahead log was flushed, as text. */
+  readonly lsn: string
+  readonly isReadOnly: boolean
 }
 
 export interface SessionOptions {
@@ -58,6 +68,8 @@ export interface Database extends Queryable {
    * which keeps neither settings nor locks beyond a transaction; `openSession` does not go through it.
    */
   openPooled?(options: PooledOptions): Promise<Session>
+  /** How far the database was seen, for whoever opens it after this process; undefined on PGlite. */
+  readonly mark: Mark | undefined
   /** Ends the pool once running statements are done, or after a second. Whoever opened a session closes it. */
   close(): Promise<void>
 }

@@ -10,6 +10,9 @@ export class DataDirectoryInUse extends Error {
   override readonly name = 'DataDirectoryInUse'
 }
 
+/** The SQLSTATE of a statement that writes, on a server that takes no writes (Postgres, appendix A). */
+export const READ_ONLY = '25006'
+
 /** The SQLSTATE of an error from the server, also when a query builder wrapped it; undefined for anything else. */
 export function sqlState(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
@@ -19,12 +22,12 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
- * Whether the connection must be given up: it broke, the server shuts down, or the answer to a query is still outstanding
- * (a client whose query timed out would give that answer to the next query). After any other error of the server it is usable.
+ * Whether the connection must be given up: it broke, the server shuts down or takes no writes any more, or the answer to a query is still
+ * outstanding (a client whose query timed out would give that answer to the next query). After any other error of the server it is usable.
  */
 export function isConnectionFault(error: unknown): boolean {
   const state = sqlState(error)
-  return state === undefined || state.startsWith('08') || state.startsWith('57P')
+  return state === undefined || state === READ_ONLY || state.startsWith('08') || state.startsWith('57P')
 }
 
 /** Whether pg stopped waiting for an answer or for the connection, so that no further query can be sent on it. */
@@ -35,10 +38,23 @@ export function isAnswerLost(error: unknown): boolean {
   return false
 }
 
-/** Whether the same statement may well succeed when tried again: lost connections, deadlocks, conflicts, timeouts, a full server. */
+/**
+ * Whether the same statement may well succeed when tried again: lost connections, deadlocks, conflicts, timeouts, a server that is full or
+ * takes no writes.
+ */
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error)
-  return state === undefined || /^(08|40|53|57|55P03)/.test(state)
+  return state === undefined || /^(08|25006|40|53|57|55P03)/.test(state)
+}
+
+/** Whether no server takes writes at present, so that nothing was written. */
+export function isWithoutPrimary(error: unknown): boolean {
+  return error instanceof DatabaseUnavailable || sqlState(error) === READ_ONLY
+}
+
+/** Whether the server has said that it undid the statement. An answer that was lost says nothing. */
+export function isUndone(error: unknown): boolean {
+  return error instanceof DatabaseUnavailable || (sqlState(error) !== undefined && !/^(08|57P|40003)/.test(sqlState(error) ?? ''))
 }
 
 /** Whether the statement failed on its data, so that it will fail again with the same data. */

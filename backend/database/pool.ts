@@ -5,6 +5,8 @@ import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, PooledOptions, Session, SessionOptions, Statement, Transaction } from './database.ts'
 import { DatabaseUnavailable, isAnswerLost, isConnectionFault } from './errors.ts'
 import { drizzle } from './drizzle.ts'
+import { cut, type Primary } from './primary.ts'
+import type { Mark } from './identity.ts'
 import * as schema from './schema.ts'
 
 type Connection = Client | PoolClient
@@ -17,6 +19,8 @@ export interface PoolOptions {
   readonly pool: Pool
   readonly log: Log
   openSession(options: SessionOptions): Promise<Session>
+  /** As in {@link Database}; absent on PGlite. */
+  readonly mark?: () => Mark | undefined
   /** Where the pool leads to a pooler, which gives each transaction another session. */
   readonly pooler?: {
     /** Server settings for each transaction. */
@@ -103,6 +107,9 @@ export function createDatabase(options: PoolOptions): Database {
       }
     },
     openSession: (session) => options.openSession(session),
+    get mark() {
+      return options.mark?.()
+    },
     ...(pooler === undefined ? {} : { openPooled: (session) => pooler.open(session) }),
     close: async () => {
       await within(CLOSE_MS, 'Postgres has not taken leave', pool.end()).catch((error: unknown) => {
@@ -148,11 +155,18 @@ async function inTransaction<T>(
   }
 }
 
-/**
- * Connects the client and makes a session of it. With `begin`, each query is a transaction of its own, which begins so and has no
- * prepared statement. Throws `DatabaseUnavailable`.
- */
-export async function connectSession(client: Client, begin?: string): Promise<Session & { readonly client: Client }> {
+export interface ConnectOptions {
+  /** Looks at the server before the session is used, and while it is read. */
+  readonly primary: Pick<Primary, 'enter' | 'observe'>
+  /** Each query is a transaction of its own, which begins so and has no prepared statement. */
+  readonly begin?: string
+}
+
+/** Connects the client and makes a session of it. Throws `DatabaseUnavailable`. */
+export async function connectSession(
+  client: Client,
+  { primary, begin }: ConnectOptions,
+): Promise<Session & { readonly client: Client }> {
   let lost = false
   client.on('error', () => (lost = true))
   client.on('end', () => (lost = true))
@@ -161,8 +175,15 @@ export async function connectSession(client: Client, begin?: string): Promise<Se
   } catch (error) {
     throw new DatabaseUnavailable(`cannot connect to Postgres: ${toError(error).message}`, { cause: error })
   }
+  try {
+    await primary.enter(client)
+  } catch (error) {
+    cut(client)
+    throw error
+  }
   return {
     client,
+    observe: (seen) => primary.observe(client, seen),
     get lost() {
       return lost
     },
@@ -185,9 +206,9 @@ export async function connectSession(client: Client, begin?: string): Promise<Se
     },
     close: async () => {
       // a connection whose query is still running would keep `end` waiting for its answer
-      if (lost) client.connection.stream.destroy()
+      if (lost) cut(client)
       // neither would one whose server does not answer
-      await within(CLOSE_MS, 'Postgres has not taken leave', client.end()).catch(() => client.connection.stream.destroy())
+      await within(CLOSE_MS, 'Postgres has not taken leave', client.end()).catch(() => cut(client))
     },
   }
 }

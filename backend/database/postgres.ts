@@ -3,17 +3,22 @@ import { Client, type ClientBase, type ClientConfig, Pool } from 'pg'
 import { CannotWork } from '../../shared/lifecycle/retry.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database, PooledOptions, SessionOptions, Statement } from './database.ts'
-import { DatabaseUnavailable, sqlState } from './errors.ts'
+import { DatabaseUnavailable, isConnectionFault, sqlState } from './errors.ts'
+import { createHosts, placeOf, type Hosts } from './hosts.ts'
+import type { Mark } from './identity.ts'
 import { migrate } from './migrate.ts'
-import { connectSession, createDatabase, localSettings } from './pool.ts'
+import { connectSession, type ConnectOptions, createDatabase, localSettings, toError } from './pool.ts'
 import { keepsSession, mustBeSameDatabase } from './pooler.ts'
+import { createPrimary, cut, WITHOUT_TABLES } from './primary.ts'
 
 export interface PostgresOptions {
-  /** postgres://user:password@host:port/database */
+  /** postgres://user:password@host:port/database, with further hosts after commas: the one that takes writes is used. */
   readonly url: string
   /** The same database without the pooler that `url` leads to. Where it is absent, `url` must not lead to one that lends sessions. */
   readonly directUrl?: string | undefined
   readonly log: Log
+  /** How far the database was seen before: one that has not come so far begins new epochs. */
+  readonly after?: Mark | undefined
   /** Connections for HTTP requests, beside the sessions of the ballot box and the poller. Default 6. */
   readonly maxConnections?: number
   /** Whether to bring the tables up to date first. Default true. */
@@ -21,6 +26,8 @@ export interface PostgresOptions {
 }
 
 const CONNECT_MS = 2_000
+/** Where there are further hosts to be tried. */
+const CONNECT_NEXT_MS = 1_000
 const QUERY_MS = 3_000
 const STATEMENT_MS = 2_500
 const LOCK_MS = 1_000
@@ -32,9 +39,12 @@ const LOCK_NOT_AVAILABLE = '55P03'
  * used now, and `CannotWork` where the settings have to be changed.
  */
 export async function connectPostgres(options: PostgresOptions): Promise<Database> {
-  const { url, directUrl = url, log } = options
+  const { url, directUrl = url, log, after } = options
+  const primary = createPrimary({ log, after })
+  const hosts = createHosts(url)
+  const directHosts = directUrl === url ? hosts : createHosts(directUrl)
   const openSession = async ({ label, settings = {}, statementTimeoutMs = STATEMENT_MS }: SessionOptions) => {
-    const session = await connectSession(new Client(configOf(directUrl, label, statementTimeoutMs)))
+    const session = await connectTo(directHosts, label, statementTimeoutMs, { primary })
     try {
       await session.query(...settingAll({ ...timeouts(statementTimeoutMs), ...settings }))
       return session
@@ -45,11 +55,11 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   }
   const openPooled = async ({ label, settings = {}, first }: PooledOptions) => {
     const begin = `BEGIN; ${localSettings({ ...timeouts(STATEMENT_MS), ...settings })}; ${first}`
-    return await connectSession(new Client(configOf(url, label, STATEMENT_MS)), begin)
+    return await connectTo(hosts, label, STATEMENT_MS, { primary, begin })
   }
 
-  await mustKeepSessions(directUrl, directUrl === url ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL')
-  const first = await openSession({ label: 'migrations', statementTimeoutMs: 0 })
+  await mustKeepSessions(directHosts, directUrl === url ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL')
+  const first = await connectTo(directHosts, 'migrations', 0, WITHOUT_TABLES)
   try {
     if (options.migrations ?? true) await migrate(first.client)
     if (directUrl !== url) {
@@ -67,19 +77,54 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
     await first.close()
   }
   const pool = new Pool({
-    ...configOf(url, 'pool', STATEMENT_MS),
+    ...configOf(hosts.url, 'pool', STATEMENT_MS, hosts.count),
     max: options.maxConnections ?? 6,
+    Client: clientOf(hosts),
     // oxlint-disable-next-line no-misused-promises -- the pool waits for it, which its types do not say
-    ...(directUrl === url ? { onConnect: setTimeouts } : {}),
+    onConnect: async (client) => {
+      try {
+        await primary.enter(client as Client)
+        if (directUrl === url) await setTimeouts(client)
+      } catch (error) {
+        // the pool waits until it has ended
+        cut(client as Client)
+        throw error
+      }
+    },
   })
   const connectUnhurried = async () => (await openSession({ label: 'unhurried', statementTimeoutMs: 0 })).client
   const pooler = directUrl === url ? {} : { pooler: { settings: timeouts(STATEMENT_MS), open: openPooled } }
-  return createDatabase({ kind: 'postgres', pool, log, openSession, connectUnhurried, ...pooler })
+  return createDatabase({ kind: 'postgres', pool, log, openSession, connectUnhurried, mark: () => primary.mark, ...pooler })
 }
 
-async function mustKeepSessions(url: string, name: string): Promise<void> {
+/** Connects to the first host that can be used. Throws `DatabaseUnavailable` with what is wrong with each. */
+async function connectTo(hosts: Hosts, label: string, statementTimeoutMs: number, options: ConnectOptions) {
+  const faults: string[] = []
+  for (;;) {
+    const { url } = hosts
+    try {
+      return await connectSession(new Client(configOf(url, label, statementTimeoutMs, hosts.count)), options)
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable) && !isConnectionFault(error)) throw error
+      hosts.skip(url)
+      faults.push(`${placeOf(url)}: ${toError(error).message}`)
+      if (faults.length >= hosts.count) throw new DatabaseUnavailable(faults.join('; '), { cause: error })
+    }
+  }
+}
+
+/** Clients for a pool, which connect to whichever host is used at the time. */
+function clientOf(hosts: Hosts) {
+  return class extends Client {
+    constructor(config?: ClientConfig) {
+      super({ ...config, connectionString: hosts.url })
+    }
+  }
+}
+
+async function mustKeepSessions(hosts: Hosts, name: string): Promise<void> {
   // without settings, which would stay behind on a session that is lent to others
-  const open = async () => await connectSession(new Client(configOf(url, 'check', STATEMENT_MS)))
+  const open = async () => await connectTo(hosts, 'check', STATEMENT_MS, WITHOUT_TABLES)
   const session = await open()
   try {
     if (await keepsSession(session, open)) return
@@ -92,11 +137,11 @@ async function mustKeepSessions(url: string, name: string): Promise<void> {
 }
 
 /** A connection, without server settings: poolers refuse them in the startup message. */
-function configOf(url: string, label: string, statementTimeoutMs: number): ClientConfig {
+function configOf(url: string, label: string, statementTimeoutMs: number, hosts: number): ClientConfig {
   return {
     connectionString: url,
     application_name: `livetally ${label}`,
-    connectionTimeoutMillis: CONNECT_MS,
+    connectionTimeoutMillis: hosts > 1 ? CONNECT_NEXT_MS : CONNECT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: 5_000,
     // pg's own timeout is longer than the server's: it is for a server that no longer answers

@@ -154,4 +154,6 @@ export const history = livetally.table(
 export const origin = livetally.table('origin', {
   id: integer().primaryKey().default(1),
   identity: text().notNull(),
+  /** The epoch in which polls begin: it rises when the database turns out to be another one. */
+  epoch: integer().notNull().default(0),
 })

@@ -2,6 +2,7 @@
 import { Pool } from 'pg'
 import type { Log } from '../../shared/telemetry/log.ts'
 import type { Database } from '../database/database.ts'
+import { noteIdentity } from '../database/identity.ts'
 import { migrate } from '../database/migrate.ts'
 import { createDatabase } from '../database/pool.ts'
 import { type ClusterOptions, type PgliteCluster, startCluster } from './cluster.ts'
@@ -26,11 +27,15 @@ export async function openPglite(options: PgliteOptions): Promise<Database> {
       kind: 'pglite',
       pool,
       log: options.log,
-      openSession: async () => ({
-        lost: false,
-        query: (statement, values) => database.query(statement, values),
-        close: async () => {},
-      }),
+      openSession: async () => {
+        await noteIdentity(pool)
+        return {
+          lost: false,
+          query: (statement, values) => database.query(statement, values),
+          observe: () => {},
+          close: async () => {},
+        }
+      },
       afterClose: () => cluster.close(),
     })
     return database

@@ -2,7 +2,6 @@
 import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { Database, Queryable, Session } from '../database/database.ts'
 import { recordHistory } from './history.ts'
-import { noteIdentity } from '../database/identity.ts'
 import { POLL_JSON, allCountedPolls, msOf, countedPoll, countedPolls } from './tally-queries.ts'
 import { type Counter, type TalliedPoll, snapshotOf } from './tally.ts'
 
@@ -47,6 +46,8 @@ export function createTallyReader(database: Database): TallyReader {
   const unrecorded = new Set<number>()
   /** By slug, in which epoch a poll was removed since the last `takeRemoved`. */
   let removed = new Map<string, number>()
+  /** What was known when the connection was lost, until everything is read again. */
+  let before: Snapshot[] = []
   /** What the last read saw of the running transactions; undefined before the first read. */
   let cursor: Cursor | undefined
 
@@ -54,11 +55,14 @@ export function createTallyReader(database: Database): TallyReader {
   let calls = 0
   let isReading = false
 
+  const knownSnapshots = () => [...polls.values()].map(({ snapshot }) => snapshot)
+
   /** Closes the connection and forgets the tallies, and resolves once the connection is closed. */
   const forget = async () => {
     const old = session
     session = undefined
     cursor = undefined
+    if (polls.size > 0) before = knownSnapshots()
     polls = new Map()
     await old?.close().catch(() => {})
   }
@@ -68,7 +72,6 @@ export function createTallyReader(database: Database): TallyReader {
     void forget()
     const fresh = await database.openSession({ label: 'poller', settings: ONE_PLAN })
     try {
-      await noteIdentity(fresh)
       isCurrent()
     } catch (error) {
       void fresh.close().catch(() => {})
@@ -83,9 +86,9 @@ export function createTallyReader(database: Database): TallyReader {
     const first = cursor === undefined
     if (quiet && cursor !== undefined) {
       // the same snapshot as at the last read: no writing transaction has begun or ended since, so nothing can have changed
-      const [now] = await connection.query<{ snapshot: string }>(SNAPSHOT)
+      const [row] = await connection.query<{ now: string }>(NOW_ALONE)
       isCurrent()
-      if (now?.snapshot === cursor.text) return []
+      if (observed(connection, row?.now).text === cursor.text) return []
     }
     const changed = new Set<number>()
     const toReload = new Set<number>()
@@ -94,7 +97,7 @@ export function createTallyReader(database: Database): TallyReader {
     for (const row of rows) {
       switch (row.kind) {
         case 'now':
-          cursor = parseSnapshot(row.detail)
+          cursor = observed(connection, row.detail)
           break
         case 'removed': {
           polls.delete(row.poll_id)
@@ -125,6 +128,12 @@ export function createTallyReader(database: Database): TallyReader {
       for (const { poll, counters } of reloaded) polls.set(poll.id, knownPoll(poll, counters))
     }
     quiet = changed.size === 0
+    if (first) {
+      // a poll that was made in what another database has lost
+      const slugs = new Set([...polls.values()].map(({ poll }) => poll.slug))
+      for (const { tally } of before) if (!slugs.has(tally.poll) && !removed.has(tally.poll)) removed.set(tally.poll, tally.epoch)
+      before = []
+    }
     const news: Snapshot[] = []
     for (const id of changed) {
       const known = polls.get(id)
@@ -163,7 +172,7 @@ export function createTallyReader(database: Database): TallyReader {
       removed = new Map()
       return taken
     },
-    known: () => [...polls.values()].map((known) => known.snapshot),
+    known: knownSnapshots,
     recordHistory: async (connection = database) => {
       const ids = [...unrecorded]
       const samples = ids.flatMap((id) => {
@@ -201,10 +210,13 @@ interface Cursor {
   readonly running: string
 }
 
-/** From the text form `xmin:xmax:running,running,…`. */
-function parseSnapshot(text: string): Cursor {
+/** Takes note of what a read saw of its server, from the result of `NOW`. Throws `DatabaseUnavailable` if that takes no writes any more. */
+function observed(connection: Session, now = ''): Cursor {
+  // a snapshot is `xmin:xmax:running,running,…`
+  const [text = '', lsn = '', readOnly] = now.split(' ')
   const [, xmax, running] = text.split(':')
   if (xmax === undefined || running === undefined) throw new Error(`not a pg_snapshot: ${text}`)
+  connection.observe({ lsn, isReadOnly: readOnly !== 'off' })
   return { text, xmax, running }
 }
 
@@ -236,7 +248,9 @@ type ChangeRow =
   | { readonly kind: 'poll'; readonly detail: string }
   | { readonly kind: 'removed'; readonly poll_id: number; readonly detail: string }
 
-const SNAPSHOT = { name: 'snapshot', text: 'SELECT pg_current_snapshot()::text AS snapshot' }
+/** The snapshot of the statement, how far the log was flushed then or a moment later, and whether the server is read-only. */
+const NOW = `concat_ws(' ', pg_current_snapshot(), pg_current_wal_flush_lsn(), current_setting('transaction_read_only'))`
+const NOW_ALONE = { name: 'now', text: `SELECT ${NOW} AS now` }
 
 /**
  * Reads the rows whose last writer the previous read could not see: a later transaction, or one that was still running then, however
@@ -256,7 +270,7 @@ const KINDS: readonly ChangeRow['kind'][] = ['now', 'removed', 'poll', 'counter'
 
 const changes = (isNew: (xid: string) => string) => `
 SELECT 'now' AS kind, NULL::integer AS poll_id, NULL::text AS option, NULL::smallint AS slot, NULL::bigint AS n, NULL::bigint AS ver,
-  NULL::bigint AS changed_at, pg_current_snapshot()::text AS detail
+  NULL::bigint AS changed_at, ${NOW} AS detail
 UNION ALL SELECT 'removed', r.poll_id, NULL, NULL, NULL, NULL, NULL, json_build_object('slug', r.slug, 'epoch', r.epoch)::text
 FROM livetally.removed_polls r WHERE ${isNew('r.xid')}
 UNION ALL SELECT 'poll', p.id, NULL, NULL, NULL, NULL, NULL, ${POLL_JSON}::text FROM livetally.polls p WHERE ${isNew('p.xid')}
