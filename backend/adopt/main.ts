@@ -1,13 +1,13 @@
 /** `npm run adopt`: has a poll count a table that another program writes, or releases it. */
 import { parseArgs } from 'node:util'
 import { OptionId, PollSlug } from '../../shared/protocol/frames.ts'
-import { url } from '../../shared/config/env.ts'
 import { loadVariables } from '../../shared/config/load.ts'
 import { createLog } from '../../shared/telemetry/log.ts'
 import type { Database } from '../database/database.ts'
 import { connectPostgres } from '../database/postgres.ts'
 import { createPollStore } from '../polls/poll-store.ts'
 import { adopt, createAdopted, findSource, release, suggestOptions } from './adopt.ts'
+import { databaseUrl } from '../database/hosts.ts'
 
 const USAGE = `Usage: npm run adopt -- --table votes --option-column vote --poll cats-vs-dogs [--question TEXT] [--option a=Cats …]
        npm run adopt -- --poll cats-vs-dogs --release
@@ -16,9 +16,9 @@ Counts another program's table for a poll: what is in it, and every change from 
 does not exist, with the options given or else the values found. Repeating it does no harm. The database role must own the table.`
 
 const env = loadVariables(process, USAGE, {
-  DATABASE_URL: { schema: url('postgres:', 'postgresql:'), description: 'the database of both', secret: true },
+  DATABASE_URL: { schema: databaseUrl, description: 'the database of both', secret: true },
   DATABASE_DIRECT_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     description: 'the same database directly, where DATABASE_URL leads to a pooler',
     secret: true,
     optional: true,

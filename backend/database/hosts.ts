@@ -5,9 +5,9 @@ import { z } from 'zod'
 const SEVERAL = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)$/
 
 /** A connection string for each of the hosts. */
-export function urlsOf(databaseUrl: string): string[] {
-  const [, before = '', hosts, behind = ''] = SEVERAL.exec(databaseUrl) ?? []
-  return hosts === undefined ? [databaseUrl] : hosts.split(',').map((host) => before + host + behind)
+export function urlsOf(text: string): string[] {
+  const [, before = '', hosts, behind = ''] = SEVERAL.exec(text) ?? []
+  return hosts === undefined ? [text] : hosts.split(',').map((host) => before + host + behind)
 }
 
 /** The text of a variable such as `DATABASE_URL`. */
@@ -18,7 +18,8 @@ export const databaseUrl: z.ZodType<string, string> = z
     'must be a URL that starts with postgres:// or postgresql://, with one host or several with commas between them',
   )
   .refine(
-    (value) => urlsOf(value).every((url) => !URL.canParse(url) || WRITES.has(new URL(url).searchParams.get('target_session_attrs'))),
+    (value) =>
+      urlsOf(value).every((url) => !URL.canParse(url) || WRITES.has(new URL(url).searchParams.get('target_session_attrs'))),
     'must have target_session_attrs=read-write or none: Livetally uses the server that takes writes',
   )
 
@@ -33,9 +34,9 @@ export interface Hosts {
   skip(url: string): void
 }
 
-export function createHosts(databaseUrl: string): Hosts {
-  const urls = urlsOf(databaseUrl)
-  let [current = databaseUrl] = urls
+export function createHosts(text: string): Hosts {
+  const urls = urlsOf(text)
+  let [current = text] = urls
   return {
     get url() {
       return current

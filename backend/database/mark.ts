@@ -10,7 +10,13 @@ export interface Marks {
 
 const MARK = /^(?<epoch>\d{1,10}) (?<lsn>[0-9A-F]{1,8}\/[0-9A-F]{1,8}) (?<identity>\S{1,100})$/
 
-export function createMarks({ secret, previousSecrets = [] }: { readonly secret: string; readonly previousSecrets?: readonly string[] }): Marks {
+export function createMarks({
+  secret,
+  previousSecrets = [],
+}: {
+  readonly secret: string
+  readonly previousSecrets?: readonly string[]
+}): Marks {
   const signatureOf = (text: string, by: string) => createHmac('sha256', by).update(`livetally mark ${text}`).digest()
   return {
     write: ({ identity, epoch, lsn }) => {
@@ -26,7 +32,9 @@ export function createMarks({ secret, previousSecrets = [] }: { readonly secret:
         return given.length === signature.length && timingSafeEqual(given, signature)
       })
       const { epoch, lsn, identity } = (isOurs && MARK.exec(text)?.groups) || {}
-      return epoch === undefined || lsn === undefined || identity === undefined ? undefined : { identity, epoch: Number(epoch), lsn }
+      return epoch === undefined || lsn === undefined || identity === undefined
+        ? undefined
+        : { identity, epoch: Number(epoch), lsn }
     },
   }
 }

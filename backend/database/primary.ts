@@ -39,7 +39,8 @@ export function createPrimary({ log, after }: { readonly log: Log; readonly afte
     async enter(client) {
       await mustTakeWrites(client)
       const mark = await noteIdentity(client, latest)
-      if (latest !== undefined && (latest.identity !== mark.identity || latest.epoch !== mark.epoch)) leave('another one takes the writes')
+      if (latest !== undefined && (latest.identity !== mark.identity || latest.epoch !== mark.epoch))
+        leave('another one takes the writes')
       see(mark)
       entered.set(client, mark)
       client.once('end', () => entered.delete(client))

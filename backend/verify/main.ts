@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../shared/lifecycle/clock.ts'
 import { connectRedisBus } from '../../shared/bus/redis-bus.ts'
-import { text, url } from '../../shared/config/env.ts'
+import { text } from '../../shared/config/env.ts'
 import { loadVariables } from '../../shared/config/load.ts'
 import { redisVariables } from '../../shared/config/service-variables.ts'
 import { createLog } from '../../shared/telemetry/log.ts'
@@ -11,6 +11,7 @@ import { connectPostgres } from '../database/postgres.ts'
 import { openPglite } from '../pglite/open.ts'
 import { verifyReport } from './report.ts'
 import { repair, verify } from './verify.ts'
+import { databaseUrl } from '../database/hosts.ts'
 
 const USAGE = `Usage: npm run verify -- --poll NAME [--poll NAME …] | --all  [--repair]
 
@@ -19,13 +20,13 @@ Exits with 1 if anything differs; --repair corrects the counters first and start
 
 const env = loadVariables(process, USAGE, {
   DATABASE_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     description: 'the backend’s database; without it the embedded one in DATA_DIR',
     secret: true,
     optional: true,
   },
   DATABASE_DIRECT_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     description: 'the same database directly, where DATABASE_URL leads to a pooler',
     secret: true,
     optional: true,
@@ -90,10 +91,10 @@ function readFlags() {
 
 async function openDatabase(): Promise<Database> {
   try {
-    const databaseUrl = env.DATABASE_DIRECT_URL ?? env.DATABASE_URL
-    return databaseUrl === undefined
+    const address = env.DATABASE_DIRECT_URL ?? env.DATABASE_URL
+    return address === undefined
       ? await openPglite({ dataDir: env.DATA_DIR, log, holder: 'npm run verify' })
-      : await connectPostgres({ url: databaseUrl, log, migrations: false })
+      : await connectPostgres({ url: address, log, migrations: false })
   } catch (error) {
     return fail(`${String(error)}\n`)
   }
