@@ -28,7 +28,9 @@ describe('a crowd that reads all at once', { timeout: 300_000 }, () => {
   let slowness: number
   before(async () => {
     slowness = (await calibrate()).slowness
-    cluster = await startCluster({ backends: 2, gateways: 2 })
+    // the crowd has one address
+    const env = { MAX_CONNECTIONS: '0', HISTORIES_PER_ADDRESS: '0', VOTERS_PER_ADDRESS: '0' }
+    cluster = await startCluster({ backends: 2, gateways: 2, env })
   })
   after(() => cluster[Symbol.asyncDispose]())
 

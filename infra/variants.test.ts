@@ -7,7 +7,14 @@ import { parse, parseAllDocuments } from 'yaml'
 
 interface Deployment {
   readonly services: Readonly<
-    Record<string, { readonly environment?: Record<string, unknown>; readonly deploy?: Labelled } & Labelled>
+    Record<
+      string,
+      {
+        readonly environment?: Record<string, unknown>
+        readonly deploy?: Labelled
+        readonly stop_grace_period?: string
+      } & Labelled
+    >
   >
 }
 interface Labelled {
@@ -78,6 +85,26 @@ for (const [provider, failover, files] of [
     }
   })
 }
+
+for (const [file, gateway] of [
+  ['compose.yaml', 'gateway'],
+  ['infra/swarm/stack.yml', 'gateway'],
+  ['infra/swarm/blue-green.yml', 'gateway-green'],
+] as const) {
+  test(`${file} passes on all durations of a drain, and ends it before the engine does`, () => {
+    const { environment = {}, stop_grace_period: grace } = deployment(file).services[gateway] ?? {}
+    const defaultOf = (variable: string) =>
+      Number(new RegExp(`^\\$\\{${variable}:-(\\d+)\\}$`).exec(String(environment[variable]))?.[1])
+    const [noticeMs, spreadMs, deadlineMs] = ['NOTICE', 'SPREAD', 'DEADLINE'].map((part) => defaultOf(`DRAIN_${part}_MS`))
+    assert.ok(Number(noticeMs) + Number(spreadMs) + 7_000 <= Number(deadlineMs), `${noticeMs} ${spreadMs} ${deadlineMs}`)
+    assert.ok(Number(deadlineMs) < Number.parseInt(String(grace), 10) * 1_000, String(grace))
+  })
+}
+
+test('green gateways have the settings of blue ones', () => {
+  const blue = deployment('infra/swarm/stack.yml').services['gateway']?.environment
+  assert.deepEqual(deployment('infra/swarm/blue-green.yml').services['gateway-green']?.environment, blue)
+})
 
 test('blue-green switches between failovers that there are', () => {
   const { services } = (parse(read('infra/swarm/failover.yml')) as Failover).http

@@ -54,6 +54,10 @@ const START: Record<ContenderName, (options: ContenderOptions) => Promise<Conten
         METRICS_PORT: '0',
         REDIS_URL: redisUrl,
         REDIS_NAMESPACE: namespace,
+        // the crowd has one address
+        MAX_SOCKETS_PER_ADDRESS: '20000',
+        HANDSHAKES_PER_SECOND: '10000',
+        MAX_CONNECTIONS: '0',
         // never asked: each poll is on the bus before anybody connects
         BACKEND_URL: `http://127.0.0.1:${await freePort()}`,
       },

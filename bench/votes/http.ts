@@ -27,7 +27,7 @@ export async function measureHttp(
 ): Promise<HttpFigures> {
   const parser = fork(new URL('./http-parser.ts', import.meta.url))
   const [parserPort] = (await once(parser, 'message')) as [number]
-  await using cluster = await startCluster({ servers: { databaseUrl, redisUrl } })
+  await using cluster = await startCluster({ servers: { databaseUrl, redisUrl }, env: { VOTES_PER_ADDRESS: '0' } })
   const target = new URL(cluster.gateways[0]?.url ?? '')
   const created = await cluster.admin('POST', '/api/polls', {
     poll: POLL,
