@@ -42,6 +42,8 @@ export const de: Messages = {
     needsTicket: 'Hier stimmt ab, wer einen persönlichen Link bekommen hat.',
     sending: (option) => `Deine Stimme für ${option} wird gesendet…`,
     retrying: (option) => `Noch keine Antwort. Deine Stimme für ${option} bleibt erhalten und wird gesendet, bis sie zählt.`,
+    crowded: (option, seconds) =>
+      `Aus deinem Netz kommen gerade sehr viele Stimmen. Deine Stimme für ${option} bleibt erhalten und wird in ${seconds} s noch einmal gesendet.`,
     cookieless: (option) => `Deine Stimme für ${option} zählt nicht: Dieser Browser behält keine Cookies dieser Seite.`,
     allowCookies: 'Bitte Cookies für sie erlauben und die Antwort noch einmal antippen.',
     counted: (option) => `Deine Stimme für ${option} zählt.`,

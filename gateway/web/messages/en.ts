@@ -42,6 +42,8 @@ export const en: Messages = {
     needsTicket: 'Voting here takes the personal link that you were given.',
     sending: (option) => `Sending your vote for ${option}…`,
     retrying: (option) => `No answer yet. Your vote for ${option} is kept and sent again until it is counted.`,
+    crowded: (option, seconds) =>
+      `Very many votes come from your network at present. Your vote for ${option} is kept and sent again in ${seconds} s.`,
     cookieless: (option) => `Your vote for ${option} is not counted: this browser keeps no cookies of this page.`,
     allowCookies: 'Allow cookies for it, and tap your answer again.',
     counted: (option) => `Your vote for ${option} is counted.`,

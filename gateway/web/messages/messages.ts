@@ -41,6 +41,8 @@ export interface Messages {
     readonly needsTicket: string
     readonly sending: (option: string) => string
     readonly retrying: (option: string) => string
+    /** Said where the server takes no more votes from this address for so many seconds. */
+    readonly crowded: (option: string, seconds: number) => string
     /** Said where the browser keeps no cookies, and then what to do about it. */
     readonly cookieless: (option: string) => string
     readonly allowCookies: string

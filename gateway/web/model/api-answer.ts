@@ -10,6 +10,15 @@ export type ApiAnswer =
       readonly order?: number
     }
 
+/** No server makes anybody wait for longer, in s. */
+const MAX_RETRY_AFTER_S = 60
+
+/** For how long, in s, a server that hears too much from this address wants to hear nothing more; 0 where it does not say so. */
+export function crowdedForS({ status, headers }: Response): number {
+  const seconds = Number(headers.get('retry-after'))
+  return status === 429 && seconds > 0 ? Math.min(seconds, MAX_RETRY_AFTER_S) : 0
+}
+
 /**
  * Reads what the API says in a response; undefined where it says nothing final. A page of an error, a login page, an empty body or one
  * that is cut comes from what lies before the API, and an overload or a fault passes: either way the request may be repeated.

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBallotSender, type BallotState, type Vote } from './ballot-sender.ts'
 
-type Answer = number | Error | { readonly supersededBy: number } | (() => Promise<number>)
+type Answer = number | Error | { readonly supersededBy: number } | { readonly retryAfterS: number } | (() => Promise<number>)
+
+/** Resolves when nothing is left to do but to wait for timers. */
+const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 /** A sender whose server gives these answers in turn, the last one ever after. */
 function send(...answers: Answer[]) {
@@ -16,6 +19,7 @@ function send(...answers: Answer[]) {
       puts.push(`${option} ${order ?? 'without'}`)
       const answer = answers.length > 1 ? answers.shift() : answers[0]
       if (answer instanceof Error) throw answer
+      if (typeof answer === 'object' && 'retryAfterS' in answer) return tooMany(answer.retryAfterS)
       if (typeof answer === 'object') return superseded({ option: 'birds', order: answer.supersededBy })
       const status = typeof answer === 'function' ? await answer() : (answer ?? 200)
       const kind = status === 401 ? 'no-voter' : 'poll-closed'
@@ -66,6 +70,11 @@ function superseded(ballot: Vote): Response {
   return new Response(JSON.stringify(problem), { status: 409 })
 }
 
+function tooMany(retryAfterS: number): Response {
+  const problem = { type: '/problems/too-many', title: 'Too much comes from your address at present', status: 429, detail: '' }
+  return Response.json(problem, { status: 429, headers: { 'retry-after': String(retryAfterS) } })
+}
+
 test('a tap is sent, acknowledged, and no longer kept', async () => {
   const { sender, puts, states, kept, reaches } = send(200)
   sender.choose('cats')
@@ -84,6 +93,38 @@ test('without a network, and while servers fail or are busy, it is repeated unti
   await reaches('counted')
   assert.equal(puts.length, 5)
   assert.ok(states.some((state) => state.kind === 'sending' && state.isRetry))
+})
+
+test('while too many votes come from its address, a vote is kept, says so, and is sent again when the server said', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { sender, puts, states, kept } = send({ retryAfterS: 7 }, { retryAfterS: 86_400 }, 200)
+  sender.choose('cats')
+  await settled()
+  assert.deepEqual(states.at(-1), { kind: 'sending', option: 'cats', isRetry: true, crowdedForS: 7 })
+  assert.deepEqual(kept, [{ option: 'cats', order: 1 }])
+  t.mock.timers.tick(6_999)
+  await settled()
+  assert.equal(puts.length, 1)
+  t.mock.timers.tick(1)
+  await settled()
+  assert.equal(puts.length, 2)
+  assert.deepEqual(states.at(-1), { kind: 'sending', option: 'cats', isRetry: true, crowdedForS: 60 }, 'a minute at most')
+  t.mock.timers.tick(60_000)
+  await settled()
+  assert.deepEqual(states.at(-1), { kind: 'counted', option: 'cats' })
+  assert.deepEqual(puts, ['cats 1', 'cats 1', 'cats 1'])
+})
+
+test('a tap while the address is crowded replaces the one that is kept, and asks at once', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { sender, puts, states, kept } = send({ retryAfterS: 7 }, 200)
+  sender.choose('cats')
+  await settled()
+  sender.choose('dogs')
+  await settled()
+  assert.deepEqual(puts, ['cats 1', 'dogs 2'])
+  assert.deepEqual(states.at(-1), { kind: 'counted', option: 'dogs' })
+  assert.equal(kept.at(-1), undefined)
 })
 
 test('the first vote of a browser is refused with a cookie and repeated at once', async () => {

@@ -1,5 +1,5 @@
 import { backoffMs, type BackoffOptions } from '../../../shared/protocol/backoff.ts'
-import { apiAnswerOf, type ApiAnswer } from './api-answer.ts'
+import { apiAnswerOf, type ApiAnswer, crowdedForS } from './api-answer.ts'
 
 /** A choice and its place among the votes of this voter: of two votes the one with the higher order stands. */
 export interface Vote {
@@ -11,8 +11,11 @@ export interface Vote {
 /** What became of the last tap. */
 export type BallotState =
   | { readonly kind: 'none' }
-  /** On its way. `isRetry` when an earlier try got no answer. */
-  | { readonly kind: 'sending'; readonly option: string; readonly isRetry: boolean }
+  /**
+   * On its way. `isRetry` when an earlier try got no answer; `crowdedForS` when the server has said that too many votes come from this
+   * address, and for how many seconds it wants no more.
+   */
+  | { readonly kind: 'sending'; readonly option: string; readonly isRetry: boolean; readonly crowdedForS?: number }
   /** The server has committed it. */
   | { readonly kind: 'counted'; readonly option: string }
   /** A later vote of this voter stands, or is on its way: one from another tab or another device. */
@@ -85,23 +88,23 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
       }
     })
 
-  /** One try: the server's judgement, or undefined when there was none and the vote is to be sent again. */
-  const cast = async (vote: Vote): Promise<ApiAnswer | undefined> => {
+  /** One try: the server's judgement, or after how many seconds at the earliest the vote is to be sent again when there was none. */
+  const cast = async (vote: Vote): Promise<ApiAnswer | number> => {
     let sent: Parameters<typeof put>[0] = vote
     let hasNoCookie = false
     for (let request = 0; request < 3; request++) {
       const response = await put(sent, AbortSignal.timeout(timeoutMs)).catch(() => undefined)
       const answer = response && (await apiAnswerOf(response))
-      if (answer === undefined) return undefined
+      if (answer === undefined) return response === undefined ? 0 : crowdedForS(response)
       // the API repeats what it has counted
-      if (answer.isOk) return 'option' in answer.content ? answer : undefined
+      if (answer.isOk) return 'option' in answer.content ? answer : 0
       // a server from before the orders takes no body with one
       if (answer.status === 400 && 'order' in sent) sent = { option: vote.option }
       // the refusal set the voter's cookie, so the next request has one, unless the browser keeps none
       else if (answer.status !== 401 || hasNoCookie) return answer
       hasNoCookie = answer.problem === 'no-voter'
     }
-    return undefined
+    return 0
   }
 
   /** Takes the server's judgement of a vote. */
@@ -135,14 +138,16 @@ export function createBallotSender(options: BallotSenderOptions): BallotSender {
       }
       onChange({ kind: 'sending', option: vote.option, isRetry: tries > 0 })
       const answer = await cast(vote)
-      if (answer !== undefined) {
+      if (typeof answer === 'object') {
         tries = 0
         hear(vote, answer)
         continue
       }
       tries++
-      onChange({ kind: 'sending', option: wanted.option, isRetry: true })
-      await pause(backoffMs(tries, random, RETRY))
+      const crowded = answer > 0 ? { crowdedForS: answer } : {}
+      onChange({ kind: 'sending', option: wanted.option, isRetry: true, ...crowded })
+      // not all at the same moment, where many were told to wait
+      await pause(answer * 1_000 + backoffMs(tries, random, RETRY))
     }
     isSending = false
   }

@@ -79,6 +79,15 @@ test('an id is never shown, even where no label is known', () => {
   assert.equal(said(WITHDRAWN, none), 'withdrawn: Your answer was withdrawn. Your vote no longer counts. Tap another.')
 })
 
+test('a vote that waits because many come from its address says so, and when it is sent again', () => {
+  const state = { kind: 'sending', option: 'c1', isRetry: true, crowdedForS: 7 } as const
+  assert.equal(
+    said({ ...VOTED, state }),
+    'waiting: Very many votes come from your network at present. Your vote for Cats is kept and sent again in 7 s.',
+  )
+  assert.match(said({ ...VOTED, state }, LABELS, de), /^waiting: .*Cats .* in 7 s /)
+})
+
 test('a poll that was deleted is said to be, whatever was under way', () => {
   const sending = { kind: 'sending', option: 'c1', isRetry: true } as const
   for (const state of [VOTED.state, sending]) {

@@ -48,6 +48,7 @@ export function receiptOf(page: VotePageState, vote: Messages['vote'], labelOf: 
   const nameOf = (option: string) => labelOf(option) ?? vote.withdrawnOption
   if (state.kind === 'sending') {
     const option = nameOf(state.option)
+    if (state.crowdedForS !== undefined) return { kind: 'waiting', strong: vote.crowded(option, state.crowdedForS) }
     return state.isRetry ? { kind: 'waiting', strong: vote.retrying(option) } : { kind: 'sending', strong: vote.sending(option) }
   }
   if (state.kind === 'cookieless')

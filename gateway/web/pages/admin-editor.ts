@@ -1,5 +1,6 @@
+import type { Answer } from '../model/admin-answer.ts'
 import { creationOf, editOf, EMPTY_DRAFT, slugOf, withdrawnOptions, type PollDraft } from '../model/poll-draft.ts'
-import type { AdminApi, Answer } from './admin-api.ts'
+import type { AdminApi } from './admin-api.ts'
 import { adminMessages, setTexts } from './admin-language.ts'
 import { createOptionRows } from './admin-options.ts'
 import { byId, setText } from './dom.ts'

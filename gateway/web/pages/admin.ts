@@ -1,5 +1,6 @@
 import { draftOf, type Settings } from '../model/poll-draft.ts'
-import { createAdminApi, type AdminApi, type Answer } from './admin-api.ts'
+import type { Answer } from '../model/admin-answer.ts'
+import { createAdminApi, type AdminApi } from './admin-api.ts'
 import { createCard, type Card, type CardAction, type Listed } from './admin-card.ts'
 import { createEditor } from './admin-editor.ts'
 import { adminMessages, setTexts } from './admin-language.ts'

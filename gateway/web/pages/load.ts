@@ -1,5 +1,5 @@
 import { backoffMs } from '../../../shared/protocol/backoff.ts'
-import { apiAnswerOf } from '../model/api-answer.ts'
+import { apiAnswerOf, crowdedForS } from '../model/api-answer.ts'
 
 /** An answer of the API: its content, or the status of a final refusal. */
 export type Loaded<Content> = { readonly ok: true; readonly content: Content } | { readonly ok: false; readonly status: number }
@@ -21,6 +21,7 @@ export async function load<Content>(
     if (answer?.isOk) return { ok: true, content: answer.content as Content }
     if (answer) return { ok: false, status: answer.status }
     onRetry()
-    await new Promise((resolve) => setTimeout(resolve, 250 + backoffMs(attempt, Math.random)))
+    const waitMs = response === undefined ? 0 : crowdedForS(response) * 1_000
+    await new Promise((resolve) => setTimeout(resolve, waitMs + 250 + backoffMs(attempt, Math.random)))
   }
 }
