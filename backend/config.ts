@@ -1,5 +1,5 @@
 /** The backend's environment. */
-import { integer, lines, port, secretText, text, type Variable } from '../shared/config/env.ts'
+import { bearerToken, integer, lines, port, secretText, text, url, type Variable } from '../shared/config/env.ts'
 import { CONFIG_EXIT_CODE, loadVariables, type Host } from '../shared/config/load.ts'
 import {
   drainVariables,
@@ -8,7 +8,6 @@ import {
   metricsPortVariable,
   redisVariables,
 } from '../shared/config/service-variables.ts'
-import { databaseUrl } from './database/hosts.ts'
 
 /** How many characters the admin token and the cookie secret have at least. */
 export const MIN_SECRET_LENGTH = 16
@@ -16,7 +15,7 @@ export const MIN_SECRET_LENGTH = 16
 /** For replacing a secret while voters and organisers go on (docs/operating.md). */
 export const previousSecretVariables = {
   ADMIN_TOKEN_PREVIOUS: {
-    schema: lines(secretText(MIN_SECRET_LENGTH)),
+    schema: lines(bearerToken(MIN_SECRET_LENGTH)),
     fallback: '',
     description: 'further admin tokens, one a line, while ADMIN_TOKEN is being replaced',
     secret: true,
@@ -34,19 +33,19 @@ export const backendVariables = {
   HOST: hostVariable,
   METRICS_PORT: metricsPortVariable,
   DATABASE_URL: {
-    schema: databaseUrl,
+    schema: url('postgres:', 'postgresql:'),
     description: 'such as postgres://livetally@postgres/livetally',
     secret: true,
   },
   DATABASE_DIRECT_URL: {
-    schema: databaseUrl,
+    schema: url('postgres:', 'postgresql:'),
     optional: true,
     description: 'the same database directly, where DATABASE_URL leads to a pooler',
     secret: true,
   },
   ...redisVariables,
   ADMIN_TOKEN: {
-    schema: secretText(MIN_SECRET_LENGTH),
+    schema: bearerToken(MIN_SECRET_LENGTH),
     description: 'who sends it as a bearer token may create and change polls',
     secret: true,
   },
@@ -82,6 +81,7 @@ export function loadBackendConfig(host: Host) {
     databaseUrl: env.DATABASE_URL,
     databaseDirectUrl: env.DATABASE_DIRECT_URL,
     redisUrl: env.REDIS_URL,
+    redisCa: env.REDIS_CA,
     redisNamespace: env.REDIS_NAMESPACE,
     adminTokens: [env.ADMIN_TOKEN, ...env.ADMIN_TOKEN_PREVIOUS],
     cookieSecret: env.COOKIE_SECRET,

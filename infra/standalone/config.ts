@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { MIN_SECRET_LENGTH, previousSecretVariables } from '../../backend/config.ts'
 import { edgeConfig, edgeVariables } from '../../gateway/config.ts'
-import { integer, port, secretText, text, type Variable } from '../../shared/config/env.ts'
+import { bearerToken, integer, port, secretText, text, type Variable } from '../../shared/config/env.ts'
 import { loadVariables, type Host } from '../../shared/config/load.ts'
 import { hostVariable, logLevelVariable } from '../../shared/config/service-variables.ts'
 
@@ -14,7 +14,7 @@ export const standaloneVariables = {
   HOST: { ...hostVariable, fallback: '127.0.0.1', description: 'address to listen on; :: lets phones in' },
   DATA_DIR: { schema: text, fallback: './data', description: 'where the embedded database lives' },
   ADMIN_TOKEN: {
-    schema: secretText(MIN_SECRET_LENGTH),
+    schema: bearerToken(MIN_SECRET_LENGTH),
     optional: true,
     description: 'made up and kept in DATA_DIR when unset',
     secret: true,

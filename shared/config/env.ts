@@ -113,6 +113,15 @@ export function secretText(minLength: number): z.ZodType<string, string> {
   return z.string().min(minLength, `must have at least ${minLength} characters`)
 }
 
+/** A secret that is sent as a bearer token, and so has no other characters than one may have (RFC 6750 §2.1). */
+export function bearerToken(minLength: number): z.ZodType<string, string> {
+  const message = 'must have no characters but letters, digits and -._~+/, and = only at its end'
+  return z
+    .string()
+    .min(minLength, `must have at least ${minLength} characters`)
+    .regex(/^[\w.~+/-]+=*$/, message)
+}
+
 /** A URL of one of the schemes, such as `redis:`. */
 export function url(...schemes: readonly string[]): z.ZodType<string, string> {
   const message = `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`
