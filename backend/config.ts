@@ -1,5 +1,5 @@
 /** The backend's environment. */
-import { bearerToken, integer, lines, port, secretText, text, url, type Variable } from '../shared/config/env.ts'
+import { bearerToken, integer, lines, port, secretText, text, type Variable } from '../shared/config/env.ts'
 import { CONFIG_EXIT_CODE, loadVariables, type Host } from '../shared/config/load.ts'
 import {
   drainVariables,
@@ -8,6 +8,7 @@ import {
   metricsPortVariable,
   redisVariables,
 } from '../shared/config/service-variables.ts'
+import { databaseUrl } from './database/hosts.ts'
 
 /** How many characters the admin token and the cookie secret have at least. */
 export const MIN_SECRET_LENGTH = 16
@@ -33,12 +34,12 @@ export const backendVariables = {
   HOST: hostVariable,
   METRICS_PORT: metricsPortVariable,
   DATABASE_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     description: 'such as postgres://livetally@postgres/livetally',
     secret: true,
   },
   DATABASE_DIRECT_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     optional: true,
     description: 'the same database directly, where DATABASE_URL leads to a pooler',
     secret: true,
@@ -81,7 +82,6 @@ export function loadBackendConfig(host: Host) {
     databaseUrl: env.DATABASE_URL,
     databaseDirectUrl: env.DATABASE_DIRECT_URL,
     redisUrl: env.REDIS_URL,
-    redisCa: env.REDIS_CA,
     redisNamespace: env.REDIS_NAMESPACE,
     adminTokens: [env.ADMIN_TOKEN, ...env.ADMIN_TOKEN_PREVIOUS],
     cookieSecret: env.COOKIE_SECRET,
