@@ -46,6 +46,7 @@ const DIRECTIONS = {
   'gateway/access': [],
   'backend/http': ['ballots', 'tallies', 'adopt', 'polls', 'database'],
   'backend/adopt': ['polls', 'database'],
+  'backend/migrate': ['database'],
   'backend/ballots': ['polls', 'database'],
   'backend/tallies': ['polls', 'database'],
   'backend/polls': ['database'],
@@ -181,7 +182,7 @@ export default {
     },
     ...folder('infra/**', [PROCESS]),
     ...folder('shared/**', [PROCESS, ...sharedFolder()]),
-    ...folder('shared/bus/**', [PROCESS, ...sharedFolder('../protocol/**', '../lifecycle/within.ts')]),
+    ...folder('shared/bus/**', [PROCESS, ...sharedFolder('../protocol/**', '../lifecycle/within.ts', '../lifecycle/retry.ts')]),
     { files: ['gateway/web/*'], rules: pages('../') },
     { files: ['gateway/web/*/**'], rules: pages('../../') },
     // in a browser the monotonic clock may stand still while the device sleeps, so the pages measure with the wall clock

@@ -10,6 +10,7 @@ import { migrate } from './migrate.ts'
 import { connectSession, type ConnectOptions, createDatabase, localSettings, toError } from './pool.ts'
 import { keepsSession, mustBeSameDatabase } from './pooler.ts'
 import { createPrimary, cut, WITHOUT_TABLES } from './primary.ts'
+import { mustHaveRights, mustMigrate } from './rights.ts'
 
 export interface PostgresOptions {
   /** postgres://user:password@host:port/database, with further hosts after commas: the one that takes writes is used. */
@@ -61,11 +62,15 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   await mustKeepSessions(directHosts, directUrl === url ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL')
   const first = await connectTo(directHosts, 'migrations', 0, WITHOUT_TABLES)
   try {
-    if (options.migrations ?? true) await migrate(first.client)
+    if (options.migrations ?? true) {
+      await mustHaveRights(first)
+      await mustMigrate(first, () => migrate(first.client))
+    }
     if (directUrl !== url) {
       const pooled = await openPooled({ label: 'check', first: 'SELECT 1' })
       try {
         await mustBeSameDatabase(first, pooled)
+        await mustHaveRights(pooled)
       } finally {
         await pooled.close()
       }

@@ -153,7 +153,7 @@ describe('a database behind PgBouncer', () => {
     const alone = { PORT: '0', METRICS_PORT: '0', ADMIN_TOKEN, COOKIE_SECRET, REDIS_URL: redis.url, DATABASE_URL: pooler.url }
     await using refused = startChild({ entry: 'backend/main.ts', env: alone })
     assert.equal((await refused.exited).code, 1)
-    assert.ok(refused.logs.some(({ msg }) => /^cannot start: DATABASE_URL leads to a pooler/.test(msg ?? '')))
+    assert.ok(refused.logs.some(({ msg }) => msg?.startsWith('cannot start: DATABASE_URL leads to a pooler')))
   })
 
   test('is refused at the start, in a sentence, where it cannot work', async () => {
