@@ -1,7 +1,7 @@
 /** `npm run migrate`: brings the tables up to date, where the backends' own role may not. */
-import { url } from '../../shared/config/env.ts'
 import { loadVariables } from '../../shared/config/load.ts'
 import { createLog } from '../../shared/telemetry/log.ts'
+import { databaseUrl } from '../database/hosts.ts'
 import { connectPostgres } from '../database/postgres.ts'
 
 const USAGE = `Usage: npm run migrate
@@ -11,7 +11,7 @@ the tables, before the backends of a new version or beside them. Repeating it do
 
 const env = loadVariables(process, USAGE, {
   DATABASE_URL: {
-    schema: url('postgres:', 'postgresql:'),
+    schema: databaseUrl,
     description: 'the database, directly, and the role that owns the tables',
     secret: true,
   },
