@@ -6,6 +6,7 @@ import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.
 import { type DatabaseUnderTest, onEachDatabase } from '../../e2e/support/databases-under-test.ts'
 import { createStamps } from '../../shared/protocol/vote-order.ts'
 import type { Database, Queryable } from '../database/database.ts'
+import { DatabaseUnavailable } from '../database/errors.ts'
 import { createPollStore } from '../polls/poll-store.ts'
 
 const sql = (text: string) => ({ text })
@@ -509,13 +510,35 @@ onEachDatabase('the ballot box', (use, kind) => {
   test('never acknowledges what was not confirmed', async () => {
     const under = use()
     const { slug: poll } = await under.createPoll()
-    const dead: Database = { ...under.database, openSession: () => Promise.reject(new Error('connect ECONNREFUSED')) }
-    const box = createBallotBox({ database: dead, log: under.log, now: Date.now, giveUpMs: 100 })
+    const openSession: Database['openSession'] = async (options) => ({
+      ...(await under.database.openSession(options)),
+      query: (statement) => (statement.name === undefined ? Promise.resolve([]) : Promise.reject(new Error('read ECONNRESET'))),
+    })
+    const mute: Database = { ...under.database, openSession }
+    const box = createBallotBox({ database: mute, log: under.log, now: Date.now, giveUpMs: 100 })
     await assert.rejects(castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
-    const waiting = createBallotBox({ database: dead, log: under.log, now: Date.now })
+    const waiting = createBallotBox({ database: mute, log: under.log, now: Date.now })
     const cast = assert.rejects(castNow(waiting, { slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
     await waiting.drain(AbortSignal.timeout(50))
     await cast
+  })
+
+  test('says that nothing was written where that is certain', async () => {
+    const under = use()
+    const { slug: poll } = await under.createPoll()
+    const refuses: Database['openSession'][] = [() => Promise.reject(new DatabaseUnavailable('connect ECONNREFUSED'))]
+    if (kind === 'postgres') {
+      refuses.push((options) => under.database.openSession({ ...options, settings: { default_transaction_read_only: 'on' } }))
+    }
+    for (const openSession of refuses) {
+      const refusing: Database = { ...under.database, openSession }
+      const box = createBallotBox({ database: refusing, log: under.log, now: Date.now, giveUpMs: 100 })
+      assert.equal((await castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })).kind, 'unavailable')
+      const waiting = createBallotBox({ database: refusing, log: under.log, now: Date.now })
+      const cast = castNow(waiting, { slug: poll, voter: randomUUID(), option: 'cats' })
+      await waiting.drain(AbortSignal.timeout(50))
+      assert.equal((await cast).kind, 'unavailable')
+    }
   })
 
   test('gives every writer a slot of its own', async () => {

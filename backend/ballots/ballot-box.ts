@@ -1,6 +1,6 @@
 /** The ballot box: votes that arrive while a transaction is in flight share the next one, and are answered after its commit. */
 import type { Log } from '../../shared/telemetry/log.ts'
-import { type BatchWriter, type Vote, createBatchWriter } from './batch-writer.ts'
+import { type BatchWriter, type Vote, createBatchWriter, createOutage } from './batch-writer.ts'
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 import { shareReads } from '../database/share-reads.ts'
@@ -56,7 +56,8 @@ export function createBallotBox(options: BallotBoxOptions): BallotBox {
   const batchMax = options.batchMax ?? (embedded ? 300 : 1_000)
   const queueMax = options.queueMax ?? 20_000
   const abandoned = new AbortController()
-  const writerOptions = { ...options, onCommitted, giveUpMs: options.giveUpMs ?? 5_000, abandoned: abandoned.signal }
+  const outage = createOutage(options)
+  const writerOptions = { ...options, outage, onCommitted, giveUpMs: options.giveUpMs ?? 5_000, abandoned: abandoned.signal }
   const writers = Array.from({ length: writerCount }, () => createBatchWriter(writerOptions))
   const idle = [...writers]
   const queue = createBallotQueue()

@@ -3,7 +3,7 @@ import { wait } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
 import { BATCH_SETTINGS, castBatch } from './cast-batch.ts'
 import { type CastOutcome, VoteUnconfirmed, VoteUnusable } from './cast-outcome.ts'
-import { isConnectionFault, isDataFault, isTransient } from '../database/errors.ts'
+import { isConnectionFault, isDataFault, isTransient, isUndone, isWithoutPrimary } from '../database/errors.ts'
 import type { Database, Session } from '../database/database.ts'
 
 /** A vote, and how to tell its voter. */
@@ -29,11 +29,17 @@ export interface BatchWriter {
 export type Answer = () => void
 
 const ACCEPTED: CastOutcome = { kind: 'accepted' }
+const UNAVAILABLE: CastOutcome = { kind: 'unavailable', retryAfterMs: 1_000 }
+
+/** How long votes are held while no database takes writes, in ms: a gateway that waits longer takes a vote for one that may be cast. */
+const HOLD_MS = 2_000
 
 export interface BatchWriterOptions {
   readonly database: Database
   readonly log: Log
   readonly now: () => number
+  /** Shared by all writers. */
+  readonly outage: Outage
   /** How long a transaction is tried again after faults that may pass, ms. */
   readonly giveUpMs: number
   readonly onCommitted: () => void
@@ -42,17 +48,22 @@ export interface BatchWriterOptions {
 }
 
 export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
-  const { abandoned, giveUpMs, log, now } = options
+  const { abandoned, giveUpMs, log, now, outage } = options
   const connection = createWriterConnection(options.database)
 
   const commit = async (batch: readonly Vote[]): Promise<Answer> => {
     const startedAt = now()
+    /** The answer to a try was lost, so that its votes may stand. */
+    let mayStand = false
     for (let attempt = 0; ; attempt++) {
+      let isSent = false
       try {
         abandoned.throwIfAborted()
         const session = connection.ready ?? (await connection.open())
+        isSent = true
         // a batch that is tried again does no harm: its votes keep their orders
         const outcomes = await castBatch(session, batch)
+        outage.end()
         options.onCommitted()
         return () => {
           for (const [i, vote] of batch.entries()) vote.resolve(outcomes[i] ?? ACCEPTED)
@@ -69,18 +80,56 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
           const answers = [await commit(batch.slice(0, middle)), await commit(batch.slice(middle))]
           return () => answers.forEach((answer) => answer())
         }
-        if (!isTransient(error) || abandoned.aborted || now() - startedAt > giveUpMs) {
-          log.error({ votes: batch.length, attempts: attempt + 1, reason: String(error) }, 'votes could not be confirmed')
+        mayStand ||= isSent && !isUndone(error)
+        const isOut = isWithoutPrimary(error)
+        if (isOut) outage.begin(error)
+        const mayPass = isOut || isTransient(error)
+        const tookMs = now() - startedAt
+        const isOver = tookMs > giveUpMs || (isOut && !mayStand && Math.max(tookMs, outage.lastsMs) > HOLD_MS)
+        const report = { votes: batch.length, attempt: attempt + 1, reason: String(error) }
+        if (mayPass && !isOver && !abandoned.aborted) {
+          if (!isOut) log.warn(report, 'a batch of votes is tried again')
+          await wait(Math.min(25 * 2 ** attempt, 500), abandoned)
+        } else if (mayPass && !mayStand) {
+          if (!isOut) log.error(report, 'votes are refused')
+          return () => batch.forEach(({ resolve }) => resolve(UNAVAILABLE))
+        } else {
+          log.error(report, 'votes could not be confirmed')
           const unconfirmed = new VoteUnconfirmed('the database did not confirm the vote', { cause: error })
           return () => batch.forEach(({ reject }) => reject(unconfirmed))
         }
-        log.warn({ votes: batch.length, attempt: attempt + 1, reason: String(error) }, 'a batch of votes is tried again')
-        await wait(Math.min(25 * 2 ** attempt, 500), abandoned)
       }
     }
   }
 
   return { commit, close: () => connection.drop() }
+}
+
+/** The time in which no database takes writes, logged when it begins and when it ends. */
+export interface Outage {
+  begin(reason: unknown): void
+  end(): void
+  /** 0 while there is none. */
+  readonly lastsMs: number
+}
+
+export function createOutage({ log, now }: Pick<BatchWriterOptions, 'log' | 'now'>): Outage {
+  let since: number | undefined
+  return {
+    begin(reason) {
+      if (since !== undefined) return
+      since = now()
+      log.warn({ reason: String(reason) }, 'no database takes votes')
+    },
+    end() {
+      if (since === undefined) return
+      log.info({ afterMs: Math.round(now() - since) }, 'votes are taken again')
+      since = undefined
+    },
+    get lastsMs() {
+      return since === undefined ? 0 : now() - since
+    },
+  }
 }
 
 /** The writer's session, which is opened when it is needed and claims a counter slot for itself. */

@@ -28,6 +28,8 @@ export type CastOutcome =
   | { readonly kind: 'counted-elsewhere' }
   /** Nobody waited for the outcome any more when the vote's turn came. Nothing was written. */
   | { readonly kind: 'abandoned' }
+  /** No database takes writes at present. Nothing was written. */
+  | { readonly kind: 'unavailable'; readonly retryAfterMs: number }
   /** Too many votes wait, or the ballot box drains. Nothing was written. */
   | { readonly kind: 'overloaded'; readonly retryAfterMs: number }
 

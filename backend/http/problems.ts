@@ -57,6 +57,15 @@ function answerTo(outcome: Exclude<CastOutcome, { kind: 'accepted' }>, slug: str
       )
     case 'abandoned':
       return problemResponse(503, 'overloaded', 'Nobody waited for the answer any more, so the vote was not cast.')
+    case 'unavailable':
+      return problemResponse(
+        503,
+        'unavailable',
+        'No database takes votes at present, so the vote was not cast. Repeat it in a moment.',
+        {
+          'retry-after': String(Math.ceil(outcome.retryAfterMs / 1_000)),
+        },
+      )
     case 'overloaded':
       return problemResponse(503, 'overloaded', 'More votes are waiting than can be held. Repeat this one in a moment.', {
         'retry-after': String(Math.ceil(outcome.retryAfterMs / 1_000)),

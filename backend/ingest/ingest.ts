@@ -131,7 +131,7 @@ async function castEntry(
   if (entry === undefined) return 'rejected'
   try {
     const outcome = await ballotBox.cast({ slug, voter: ingestedVoter(entry.voter_id), option: entry.vote, order })
-    if (outcome.kind === 'overloaded') return outcome.retryAfterMs
+    if (outcome.kind === 'overloaded' || outcome.kind === 'unavailable') return outcome.retryAfterMs
     const notYet = NOT_YET[outcome.kind]
     if (notYet !== undefined) return { notYet }
     return COUNTED.has(outcome.kind) ? 'counted' : 'rejected'
