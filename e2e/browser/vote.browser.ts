@@ -377,3 +377,19 @@ test('paused numbers stand still and say so, until resumed', async (t) => {
   await page.getByRole('button', { name: 'Resume updates' }).click()
   await row(page, 'Dogs', /50%/)
 })
+})
+
+test('a vote that is refused because too many come from its address is kept, says so, and is counted later by itself', async (t) => {
+  const crowded = await startInstance({ VOTES_PER_ADDRESS: '2' })
+  t.after(() => crowded[Symbol.asyncDispose]())
+  await crowded.create({ poll: 'hall', question: 'From a hall?', options: OPTIONS })
+  // takes both votes that the address has in ten seconds: one to get a cookie, one to vote
+  await crowded.vote('hall', 'dogs')
+  const page = await openPage(t, browser, { expected: UNREACHABLE })
+  await page.goto(`${crowded.url}/p/hall`)
+  await badge(page, 'live')
+  await page.getByRole('button', { name: 'Cats' }).click()
+  await receipt(page, /Very many votes come from your network.* Your vote for Cats is kept and sent again in \d+ s\./)
+  await receipt(page, 'Your vote for Cats is counted.')
+  await row(page, 'Cats', /50%\s+1 vote/)
+})

@@ -77,6 +77,7 @@ test('cookies go along only where a ballot is read or cast', async (t) => {
     assert.equal(asked.header('access-control-allow-methods'), 'GET, PUT')
     const answered = await ask(path, { origin: FRIEND }, method)
     assert.equal(answered.header('access-control-allow-credentials'), 'true')
+    assert.equal(answered.header('access-control-expose-headers'), 'retry-after')
     const refused = await ask(path, { ...preflight, origin: STRANGER }, 'OPTIONS')
     assert.equal(refused.header('access-control-allow-origin'), undefined)
     assert.equal(refused.header('access-control-allow-methods'), undefined)

@@ -67,7 +67,9 @@ export function createSecurityHeaders(allowedOrigins: readonly string[]): Securi
     return true
   }
   const shareBallot = (answer: Response, origin: string | undefined) => {
-    if (share(answer, origin)) answer.headers.set('access-control-allow-credentials', 'true')
+    if (!share(answer, origin)) return
+    answer.headers.set('access-control-allow-credentials', 'true')
+    answer.headers.set('access-control-expose-headers', 'retry-after')
   }
   const closedHeaders = headersOf(secureHeaders({ ...policy(["'none'"]), xFrameOptions: 'DENY' }))
 
