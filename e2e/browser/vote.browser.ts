@@ -377,7 +377,6 @@ test('paused numbers stand still and say so, until resumed', async (t) => {
   await page.getByRole('button', { name: 'Resume updates' }).click()
   await row(page, 'Dogs', /50%/)
 })
-})
 
 test('a vote that is refused because too many come from its address is kept, says so, and is counted later by itself', async (t) => {
   const crowded = await startInstance({ VOTES_PER_ADDRESS: '2' })
