@@ -58,6 +58,19 @@ describe('limits', { concurrency: true }, () => {
     return Number(new RegExp(`^livetally_refusals_total\\{.*limit="${limit}".*\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
   }
 
+  /** A connection that never fails a test by its errors. */
+  const connectFrom = (localAddress: string, { url }: Running) =>
+    connect({ host: new URL(url).hostname, port: Number(new URL(url).port), localAddress }).on('error', () => {})
+
+  /** The first line of the answer; empty when the connection is cut. */
+  const ask = async (connection: Socket, request = 'GET /live HTTP/1.1\r\nHost: x\r\n\r\n') => {
+    const heard = new Promise<string>((resolve) => {
+      connection.once('data', (bytes: Buffer) => resolve(bytes.toString())).once('close', () => resolve(''))
+    })
+    connection.write(request)
+    return (await heard).split('\r\n', 1)[0]
+  }
+
   const assertRefused = async (answer: Response, policy: string, quota: number, windowS: number) => {
     const text = await answer.text()
     assert.equal(answer.status, 429, text)
@@ -132,40 +145,43 @@ describe('limits', { concurrency: true }, () => {
 
   test('one address gets half of the connections, and a WebSocket takes none of them', async () => {
     const gateway = await cluster.startGateway({ MAX_CONNECTIONS: '8' })
-    const { hostname, port } = new URL(gateway.url)
-    const open = (localAddress: string) => connect({ host: hostname, port: Number(port), localAddress })
-    const ask = async (connection: Socket) => {
-      connection.on('error', () => {}).write('GET /live HTTP/1.1\r\nHost: x\r\n\r\n')
-      const heard = await new Promise<string>((resolve) => {
-        connection.once('data', (bytes: Buffer) => resolve(bytes.toString())).once('close', () => resolve(''))
-      })
-      return heard.split('\r\n', 1)[0]
-    }
-    const screens: Awaited<ReturnType<typeof watch>>[] = []
     const kept: Socket[] = []
+    const screens: Awaited<ReturnType<typeof watch>>[] = []
+    const open = (address: string) => {
+      const connection = connectFrom(address, gateway)
+      kept.push(connection)
+      return connection
+    }
     try {
       for (let count = 0; count < 6; count += 1) screens.push(await watch(gateway.url, ['tea']))
-      // what the start of the gateway has left open closes by itself
-      while ((await ask(open('127.0.0.3'))) === '') await new Promise((resolve) => setTimeout(resolve, 20))
-      for (let count = 0; count < 4; count += 1) {
-        const connection = open('127.0.0.2')
-        kept.push(connection)
-        assert.equal(await ask(connection), 'HTTP/1.1 200 OK')
-      }
-      assert.equal(await ask(open('127.0.0.2')), '')
-      const other = open('127.0.0.4')
-      kept.push(other)
-      assert.equal(await ask(other), 'HTTP/1.1 200 OK')
+      const busy = Array.from({ length: 4 }, () => open('127.0.0.2'))
+      // a request that has begun
+      for (const connection of busy) connection.write('GET /live HTTP/1.1\r\n')
+      while ((await ask(open('127.0.0.2'))) !== '') await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.equal(await ask(open('127.0.0.3')), 'HTTP/1.1 200 OK')
       assert.ok((await refusals(gateway, 'connections')) >= 1)
-      kept.pop()?.destroy()
-      const [first] = kept.splice(0, 1)
-      const closed = first && once(first, 'close')
-      first?.end()
-      await closed
-      while ((await ask(open('127.0.0.2'))) === '') await new Promise((resolve) => setTimeout(resolve, 20))
+      for (const connection of busy) assert.equal(await ask(connection, 'Host: x\r\n\r\n'), 'HTTP/1.1 200 OK')
     } finally {
       for (const connection of kept) connection.destroy()
       for (const { socket } of screens) socket.terminate()
+    }
+  })
+
+  test('idle connections make room for those of a hall that come after them', async () => {
+    const gateway = await cluster.startGateway({ MAX_CONNECTIONS: '40' })
+    const kept: Socket[] = []
+    try {
+      for (let second = 0; second < 3; second += 1) {
+        for (let count = 0; count < 14; count += 1) {
+          const connection = connectFrom('127.0.0.2', gateway)
+          kept.push(connection)
+          assert.equal(await ask(connection), 'HTTP/1.1 200 OK')
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1_000))
+      }
+      assert.equal(await refusals(gateway, 'connections'), 0)
+    } finally {
+      for (const connection of kept) connection.destroy()
     }
   })
 

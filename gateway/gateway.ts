@@ -168,6 +168,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const connections = createHttpConnections({
     max: edge.maxConnections,
     isProxy: createProxyCheck(edge.trustedProxies),
+    closeIdle: () => server.closeIdleConnections(),
+    now,
     onRefused: (address) => refusals.add('connections', address),
   })
   const handleUpgrade: typeof upgrade.handle = (request, stream, head) => {

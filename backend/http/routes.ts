@@ -29,11 +29,13 @@ export const wrongBody = { 400: 'The body is not JSON or not of this shape, or n
 export const wrongOrigin = { 403: 'Pages of this origin may not do this.' } as const
 /** The refusals that any request may get. */
 export const anywhere = {
+  408: 'The request did not come to its end in time.',
   413: 'The body is too large.',
   415: 'There is a body, and it is not application/json.',
   429:
     'More came from this address than one gets; others may share it. Try again after `Retry-After` seconds; nothing was changed. ' +
     '`RateLimit` and `RateLimit-Policy` name the limit (draft-ietf-httpapi-ratelimit-headers-10).',
+  431: 'The headers are longer than 8 KiB.',
   503: 'Try again after `Retry-After` seconds; nothing was changed.',
   504: 'No backend answered in time. Whether the request was carried out is not known; repeating it is safe for GET and PUT.',
 } as const

@@ -11,6 +11,8 @@ export interface Places {
   /** Takes a place, to be given back by `leave`. `full`: all are taken. `crowded`: the address has as many as it gets. */
   enter(address: string): 'admitted' | 'full' | 'crowded'
   leave(address: string): void
+  /** How much is taken of all places, or of the address's share where that is more: from 0 to 1. */
+  taken(address: string): number
 }
 
 export function createPlaces({ max, maxPerAddress }: PlacesOptions): Places {
@@ -31,5 +33,6 @@ export function createPlaces({ max, maxPerAddress }: PlacesOptions): Places {
       if (left > 0) byAddress.set(address, left)
       else byAddress.delete(address)
     },
+    taken: (address) => Math.max(taken / max, (byAddress.get(address) ?? 0) / maxPerAddress),
   }
 }
