@@ -82,6 +82,7 @@ export function loadBackendConfig(host: Host) {
     databaseUrl: env.DATABASE_URL,
     databaseDirectUrl: env.DATABASE_DIRECT_URL,
     redisUrl: env.REDIS_URL,
+    redisCa: env.REDIS_CA,
     redisNamespace: env.REDIS_NAMESPACE,
     adminTokens: [env.ADMIN_TOKEN, ...env.ADMIN_TOKEN_PREVIOUS],
     cookieSecret: env.COOKIE_SECRET,

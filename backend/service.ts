@@ -40,7 +40,7 @@ export async function runBackend(host: BackendHost): Promise<number> {
     })
     life.release('Postgres', () => database.close())
     const bus = await untilItWorks(
-      () => connectRedisBus({ url: config.redisUrl, namespace: config.redisNamespace, log, now: clock.now }),
+      () => connectRedisBus({ url: config.redisUrl, ca: config.redisCa, namespace: config.redisNamespace, log, now: clock.now }),
       { what: 'reach Redis', log, signal: life.starting },
     )
     life.release('Redis', () => bus.close())
@@ -90,11 +90,14 @@ export async function runBackend(host: BackendHost): Promise<number> {
     metrics: Metrics,
     { list, slug }: { readonly list: string; readonly slug: string },
   ) {
-    const votes = await untilItWorks(() => connectVoteList({ url: config.redisUrl, list, namespace: config.redisNamespace }), {
-      what: `reach the list ${list}`,
-      log,
-      signal: life.starting,
-    })
+    const votes = await untilItWorks(
+      () => connectVoteList({ url: config.redisUrl, ca: config.redisCa, list, namespace: config.redisNamespace }),
+      {
+        what: `reach the list ${list}`,
+        log,
+        signal: life.starting,
+      },
+    )
     life.release('vote list', () => votes.close())
     const stop = new AbortController()
     let waiting = 0

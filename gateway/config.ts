@@ -134,6 +134,7 @@ export function loadGatewayConfig(host: Host) {
     host: env.HOST,
     metricsPort: env.METRICS_PORT,
     redisUrl: env.REDIS_URL,
+    redisCa: env.REDIS_CA,
     redisNamespace: env.REDIS_NAMESPACE,
     backendUrls: env.BACKEND_URL,
     edge: edgeConfig(env),

@@ -34,6 +34,7 @@ export async function runGateway(host: GatewayHost): Promise<number> {
       () =>
         connectRedisBus({
           url: config.redisUrl,
+          ca: config.redisCa,
           namespace: config.redisNamespace,
           log,
           now: clock.now,

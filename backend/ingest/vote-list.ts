@@ -1,7 +1,9 @@
 /** Reads a list in Redis that another program pushes votes to. Each entry is taken at least once. */
 import { randomUUID } from 'node:crypto'
-import { RedisConnection } from '../../shared/bus/redis-connection.ts'
+import { connectRedis } from '../../shared/bus/redis-connect.ts'
+import { parseRedisUrl } from '../../shared/bus/redis-url.ts'
 import { wait } from '../../shared/lifecycle/clock.ts'
+import { CannotWork } from '../../shared/lifecycle/retry.ts'
 import { within } from '../../shared/lifecycle/within.ts'
 
 /** An entry of the list and its place in it. */
@@ -27,7 +29,9 @@ export interface VoteList {
 
 export interface VoteListOptions {
   readonly url: string
-  /** The name of the list in Redis. */
+  /** As of the bus. */
+  readonly ca?: string | undefined
+  /** The name of the list in Redis; in a cluster with braces in it, so that its keys are all in one slot. */
   readonly list: string
   /** Prefix of the keys that Livetally adds. */
   readonly namespace: string
@@ -150,7 +154,7 @@ redis.call('LTRIM', KEYS[2], 0, ARGV[1] - 1)`
 /** The keys of `RECOVER`. */
 type RecoverKeys = readonly [consumers: string, older: string, list: string, recovered: string]
 
-type TakingRedis = RedisConnection & {
+interface Scripts {
   recover(...keys: RecoverKeys): Promise<void>
   leave(...keys: readonly [...RecoverKeys, own: string]): Promise<void>
   takeVotes(
@@ -167,7 +171,7 @@ type TakingRedis = RedisConnection & {
   votesDone(own: string, rejects: string, rejectedMax: number, done: number, ...orders: number[]): Promise<void>
 }
 
-/** Connects; rejects when Redis does not answer. */
+/** Connects; rejects when Redis cannot be reached, and with `CannotWork` when something has to be set differently. */
 export async function connectVoteList(options: VoteListOptions): Promise<VoteList> {
   const { list } = options
   const prefix = `${options.namespace}:ingest:${list}`
@@ -176,41 +180,45 @@ export async function connectVoteList(options: VoteListOptions): Promise<VoteLis
   // a version without orders could not read what consumers with orders hold, so it does not find them among its own
   const consumers = `${prefix}:consumers-2`
   const recoverKeys: RecoverKeys = [consumers, `${prefix}:consumers`, list, recovered]
-  const redis = new RedisConnection(options.url, {
-    recover: { lua: RECOVER, numberOfKeys: 4 },
-    leave: { lua: LEAVE, numberOfKeys: 5 },
-    takeVotes: { lua: TAKE, numberOfKeys: 5 },
-    votesDone: { lua: DONE, numberOfKeys: 2 },
-  }) as TakingRedis
-  // without a listener an error would end the process; the next command rejects with it
-  redis.on('error', () => {})
-  try {
-    await redis.connect()
-  } catch (error) {
-    redis.disconnect()
-    throw new Error('Redis does not answer', { cause: error })
+  const address = parseRedisUrl(options.url)
+  if (address.form === 'cluster' && !/\{[^}]+\}/.test(list)) {
+    throw new CannotWork(`INGEST_REDIS_LIST must have braces in a cluster, such as {${list}}: its keys are then in one slot`)
   }
+  const servers = await connectRedis<Scripts>({
+    address,
+    ca: options.ca,
+    scripts: {
+      recover: { lua: RECOVER, numberOfKeys: 4 },
+      leave: { lua: LEAVE, numberOfKeys: 5 },
+      takeVotes: { lua: TAKE, numberOfKeys: 5 },
+      votesDone: { lua: DONE, numberOfKeys: 2 },
+    },
+    onMessage: () => {},
+    // the next command rejects
+    onLost: () => {},
+  })
   let recoveredAt = -Infinity
   return {
     take: async (max) => {
       if (performance.now() > recoveredAt + ALIVE_MS / 2) {
-        await redis.recover(...recoverKeys)
+        await servers.at(list, (redis) => redis.recover(...recoverKeys))
         recoveredAt = performance.now()
       }
-      const taken = await redis.takeVotes(list, own, consumers, recovered, last, max, ALIVE_MS, MAX_BYTES, TOO_LARGE)
+      const taken = await servers.at(list, (redis) =>
+        redis.takeVotes(list, own, consumers, recovered, last, max, ALIVE_MS, MAX_BYTES, TOO_LARGE),
+      )
       if (taken.length === 0) await wait(IDLE_MS)
       return taken.map(entryOf)
     },
     done: async (entries, rejected) => {
       const [orders, rejectedOrders] = [entries, rejected].map((some) => some.map(({ order }) => order)) as [number[], number[]]
-      await redis.votesDone(own, rejects, REJECTED_MAX, orders.length, ...orders, ...rejectedOrders)
+      await servers.at(list, (redis) => redis.votesDone(own, rejects, REJECTED_MAX, orders.length, ...orders, ...rejectedOrders))
     },
     close: async () => {
       // what is not left to the others now is theirs once the `alive` key has expired
-      if (redis.status === 'ready') {
-        await within(LEAVE_MS, 'Redis did not answer', redis.leave(...recoverKeys, own)).catch(() => {})
-      }
-      redis.disconnect()
+      const left = servers.at(list, (redis) => redis.leave(...recoverKeys, own))
+      await within(LEAVE_MS, 'Redis did not answer', left).catch(() => {})
+      await servers.close()
     },
   }
 }

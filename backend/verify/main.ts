@@ -33,6 +33,7 @@ const env = loadVariables(process, USAGE, {
   },
   DATA_DIR: { schema: text, fallback: './data', description: 'where the embedded database is; nobody else may have it open' },
   REDIS_URL: { ...redisVariables.REDIS_URL, description: 'without it what was published is not compared', optional: true },
+  REDIS_CA: redisVariables.REDIS_CA,
   REDIS_NAMESPACE: redisVariables.REDIS_NAMESPACE,
 })
 
@@ -50,7 +51,7 @@ try {
   const bus =
     env.REDIS_URL === undefined
       ? undefined
-      : await connectRedisBus({ url: env.REDIS_URL, namespace: env.REDIS_NAMESPACE, log, now: systemClock.now })
+      : await connectRedisBus({ url: env.REDIS_URL, ca: env.REDIS_CA, namespace: env.REDIS_NAMESPACE, log, now: systemClock.now })
   const onProgress = (what: string) => (doing = what)
   const scope = {
     database,

@@ -30,6 +30,8 @@ export interface RedisOptions {
   readonly port?: number
   /** The address at which it listens: 127.0.0.1 unless told. In a container it is always that. */
   readonly host?: string
+  /** Further settings, as on its command line, such as `--maxmemory`, `8mb`. */
+  readonly args?: readonly string[]
 }
 
 export const REDIS_IMAGE =
@@ -37,9 +39,9 @@ export const REDIS_IMAGE =
 const READY_LINE = /Ready to accept connections/
 
 /** Starts a Redis: the one installed, or a container. Undefined where this machine has neither. */
-export async function startRedis({ port, host = '127.0.0.1' }: RedisOptions = {}): Promise<RedisService> {
+export async function startRedis({ port, host = '127.0.0.1', args = [] }: RedisOptions = {}): Promise<RedisService> {
   const chosenPort = port ?? (await freePort())
-  const recipe = await redisRecipe(chosenPort, host)
+  const recipe = await redisRecipe(chosenPort, host, args)
   if (recipe === undefined) throw new Error('there is no Redis to start: install redis-server, or a Docker engine')
   const server = createServer(recipe)
   const stop = () => server.discard('SIGTERM')
@@ -62,7 +64,7 @@ export async function startRedis({ port, host = '127.0.0.1' }: RedisOptions = {}
   }
 }
 
-async function redisRecipe(port: number, host: string): Promise<ServerRecipe | undefined> {
+async function redisRecipe(port: number, host: string, further: readonly string[]): Promise<ServerRecipe | undefined> {
   const program = await installedRedis()
   if (program !== undefined) {
     const user = unprivilegedUser()
@@ -71,7 +73,7 @@ async function redisRecipe(port: number, host: string): Promise<ServerRecipe | u
     return {
       name: program,
       command: program,
-      args: ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', directory],
+      args: ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', directory, ...further],
       cwd: directory,
       user,
       readyLine: READY_LINE,
@@ -85,7 +87,7 @@ async function redisRecipe(port: number, host: string): Promise<ServerRecipe | u
     containerPort: 6379,
     port,
     dataDirectory: '/data',
-    command: ['redis-server', '--save', '', '--appendonly', 'no'],
+    command: ['redis-server', '--save', '', '--appendonly', 'no', ...further],
     readyLine: READY_LINE,
   })
 }

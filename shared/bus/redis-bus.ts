@@ -1,19 +1,26 @@
 /**
  * The bus between replicas, in Redis: for each poll a hash that keeps its newest snapshot and a pub/sub channel for new ones.
  *
- * It has two connections, since a subscribed one takes no other commands. Neither queues commands while it is down: the next
- * tally supersedes one that could not be admitted, and receivers would drop the old ones. Every command ends within `ANSWER_MS`, with
- * an answer or an error.
+ * Nothing is queued while Redis is away: the next tally supersedes one that could not be admitted, and receivers would drop the old
+ * ones. Every command ends within 2 s, with an answer or an error.
  */
+import { randomUUID } from 'node:crypto'
 import type { Log } from '../telemetry/log.ts'
 import { within } from '../lifecycle/within.ts'
 import { Snapshot } from '../protocol/frames.ts'
 import type { Versioned } from '../protocol/order.ts'
-import { RedisConnection } from './redis-connection.ts'
+import { connectRedis } from './redis-connect.ts'
+import { ANSWER_MS } from './redis-connection.ts'
+import { explained } from './redis-refusal.ts'
+import { BUS_SCRIPTS, type BusScripts } from './redis-scripts.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import { PRESENCE_MS, type BusHealth, Presence, type SnapshotListener, type TallyBus } from './tally-bus.ts'
 
 export interface RedisBusOptions {
+  /** As of `parseRedisUrl`. */
   readonly url: string
+  /** The certificates to trust where the URL says TLS (PEM), instead of those that Node trusts. */
+  readonly ca?: string | undefined
   /** Prefix of every key and channel, so that several instances can share one Redis. */
   readonly namespace: string
   readonly log: Log
@@ -23,10 +30,12 @@ export interface RedisBusOptions {
   readonly onGarbage?: () => void
 }
 
-/** How often both connections are checked, in ms: more often than a silent one is closed. */
+/** How often everything is checked, in ms: more often than a silent connection is closed. */
 const CHECK_INTERVAL_MS = 1_000
-/** How long closing waits for Redis to take leave, in ms. */
-const CLOSE_MS = 500
+/** How long Redis keeps what a check writes, in ms. */
+const CHECK_KEPT_MS = 10_000
+/** In a cluster the sign of life of the backends is kept so many times, so that it is there although a master is not. */
+const CLUSTER_SOURCES = 16
 /** How long Redis keeps what no backend knows any more, in ms: far longer than all backends may be away at once. */
 const KEPT_MS = 24 * 3_600_000
 /** The last date there is (ECMA-262 §21.4.1.1): anybody who reaches Redis may write a later one. */
@@ -35,150 +44,165 @@ const MAX_DATE = 8.64e15
 const MAX_MESSAGE_CHARS = 65_536
 
 /**
- * Keeps and publishes a snapshot only if its `(epoch, version)` is later than that of the one it keeps, so that N replicas
- * publish each version once and no screen goes backwards. Lua numbers are doubles: exact up to 2^53.
+ * Connects. Rejects when Redis cannot be reached, and the caller tries again; with `CannotWork` when Livetally lacks something of it, and
+ * no other try can help.
  */
-const ADMIT = `
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
-local kept = redis.call('HMGET', KEYS[1], 'epoch', 'version')
-local epoch, version = tonumber(ARGV[1]), tonumber(ARGV[2])
-if kept[1] then
-  local keptEpoch, keptVersion = tonumber(kept[1]), tonumber(kept[2])
-  if epoch < keptEpoch or (epoch == keptEpoch and version <= keptVersion) then return 0 end
-end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', ARGV[2], 'snapshot', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('PUBLISH', KEYS[2], ARGV[3])
-return 1`
-
-/**
- * Puts the last place of its epoch in the place of a poll that was removed, and no snapshot, so that a backend that has not heard of it
- * yet cannot bring the poll back. Leaves a later poll of the same name alone.
- */
-const FORGET = `
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if epoch and tonumber(epoch) > tonumber(ARGV[1]) then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', '${Number.MAX_SAFE_INTEGER}')
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1`
-
-type AdmittingRedis = RedisConnection & {
-  forget(key: string, epoch: number, keptMs: number): Promise<number>
-  admit(key: string, channel: string, epoch: number, version: number, snapshot: string, keptMs: number): Promise<number>
-}
-
-/** Connects both connections. Rejects when Redis does not answer; the caller retries. */
 export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBus> {
   const { namespace, log, now } = options
-  const key = (slug: string) => `${namespace}:tally:${slug}`
+  const address = parseRedisUrl(options.url)
+  const isCluster = address.form === 'cluster'
+  // of a name the braces make the slot, so that a poll's key and its channel are in the same one
+  const named = (slug: string) => (isCluster ? `{${slug}}` : slug)
+  const key = (slug: string) => `${namespace}:tally:${named(slug)}`
   const channelPrefix = `${namespace}:news:`
-  const sourceKey = `${namespace}:source`
+  const channel = (slug: string) => channelPrefix + named(slug)
+  const sourceKeys = isCluster
+    ? Array.from({ length: CLUSTER_SOURCES }, (_, index) => `${namespace}:source:${index}`)
+    : [`${namespace}:source`]
   const presencesKey = `${namespace}:gateways`
   const presenceKey = (id: string) => `${namespace}:gateway:${id}`
+  /** What this process checks the bus with: no poll has such a name. */
+  const own = `check:${randomUUID()}`
 
-  const commands = new RedisConnection(options.url, {
-    admit: { lua: ADMIT, numberOfKeys: 2 },
-    forget: { lua: FORGET, numberOfKeys: 1 },
-  }) as AdmittingRedis
-  const subscriber = new RedisConnection(options.url)
+  /** By channel. */
   const listeners = new Map<string, Set<SnapshotListener>>()
   let health: BusHealth = { ok: false, at: 0, error: 'not connected yet' }
+  let checks = 0
+  let onWord = (_word: string) => {}
 
-  const lost = (error: Error) => {
-    if (health.ok) log.warn({ reason: error.message }, 'Redis does not answer: the last known tallies stay')
-    health = { ok: false, at: health.at, error: error.message }
+  const lost = (fault: unknown) => {
+    const reason = explained(fault, address.form).message
+    if (health.ok) log.warn({ reason }, 'Redis does not do what it is needed for: the last known tallies stay')
+    health = { ok: false, at: health.at, error: reason }
   }
-  const answered = () => {
-    if (!health.ok && health.at > 0) log.info({}, 'Redis answers again')
+  const works = () => {
+    if (!health.ok && health.at > 0) log.info({}, 'Redis works again')
     health = { ok: true, at: now() }
   }
-  for (const redis of [commands, subscriber]) redis.on('error', lost)
-  commands.on('close', () => lost(new Error('the connection was closed')))
-  subscriber.on('close', () => lost(new Error('the subscribed connection was closed')))
-
-  /** After a reconnect. If it fails, the connection is opened anew, so that it is tried again. */
-  const subscribeAgain = async () => {
-    const channels = [...listeners.keys()].map((slug) => channelPrefix + slug)
-    if (channels.length > 0) await subscriber.subscribe(...channels).catch(() => subscriber.disconnect(true))
-  }
-
-  subscriber.on('message', (channel: string, message: string) => {
-    const known = listeners.get(channel.slice(channelPrefix.length))
+  const hear = (at: string, message: string) => {
+    if (at === channel(own)) return onWord(message)
+    const known = listeners.get(at)
     if (known === undefined) return
     const snapshot = decode(message)
     if (snapshot === undefined) return options.onGarbage?.()
     for (const listener of known) listener(snapshot)
+  }
+
+  const servers = await connectRedis<BusScripts>({
+    ...options,
+    address,
+    scripts: BUS_SCRIPTS,
+    ownChannel: channel(own),
+    onMessage: hear,
+    onLost: lost,
   })
 
-  try {
-    await Promise.all([commands.connect(), subscriber.connect()])
-  } catch (error) {
-    commands.disconnect()
-    subscriber.disconnect()
-    throw new Error('Redis does not answer', { cause: error })
+  const admit = async (slug: string, { epoch, version }: Versioned, text: string, keptMs: number) =>
+    await servers.at(key(slug), (redis) => redis.admit(key(slug), epoch, version, text, keptMs, channel(slug), servers.publish))
+
+  /** Does what a publication does, and hears it, since a Redis that answers need not do that. */
+  const check = async () => {
+    const word = `check ${(checks += 1)}`
+    const heard = Promise.withResolvers<void>()
+    onWord = (at) => void (at === word && heard.resolve())
+    const hearing = within(ANSWER_MS, 'what was published was not heard', heard.promise)
+    await Promise.all([servers.check(), admit(own, { epoch: 1, version: checks }, word, CHECK_KEPT_MS), hearing])
   }
-  subscriber.on('ready', () => void subscribeAgain())
-  answered()
-  const ping = setInterval(() => {
-    Promise.all([commands.check(), subscriber.check()]).then(answered, lost)
-  }, CHECK_INTERVAL_MS)
+
+  /** Does everything that the bus ever does, so that a right that is missing shows at the start. */
+  const tryEverything = async () => {
+    const [at, text, set] = [key(own), `${key(own)}:text`, `${key(own)}:set`]
+    await servers.subscribe(channel(own))
+    // the first time a script goes as a whole (EVAL), the second time by name (EVALSHA)
+    await check()
+    await check()
+    await Promise.all([
+      servers.at(at, (redis) => redis.hmget(at, 'epoch', 'version')),
+      servers.at(at, (redis) => redis.hget(at, 'snapshot')),
+      servers.at(text, (redis) => redis.set(text, '', 'GET')),
+      servers.at(text, (redis) => redis.set(text, '', 'PX', CHECK_KEPT_MS)),
+      servers.at(set, (redis) => redis.sadd(set, own)),
+      servers.at(set, (redis) => redis.smembers(set)),
+      servers.at(set, (redis) => redis.srem(set, own)),
+      servers.at(at, (redis) => redis.forget(at, 1, CHECK_KEPT_MS)),
+      // one node of a cluster would have some of these keys, and hardly all of them
+      ...Array.from({ length: 32 }, (_, index) => `${at}:${index}`).map((each) => servers.at(each, (redis) => redis.get(each))),
+    ])
+    // the place that checks take from now on has to be free
+    await servers.at(at, (redis) => redis.pexpire(at, 0))
+  }
+
+  try {
+    await tryEverything()
+  } catch (error) {
+    await servers.close()
+    throw explained(error, address.form)
+  }
+  works()
+  let isChecking = false
+  const checkOnce = async () => {
+    if (isChecking) return
+    isChecking = true
+    await check().then(works, lost)
+    isChecking = false
+  }
+  const checking = setInterval(() => void checkOnce(), CHECK_INTERVAL_MS)
 
   return {
     async admit(snapshot) {
-      const { poll: slug, epoch, version } = snapshot.tally
-      const admitted = await commands.admit(key(slug), channelPrefix + slug, epoch, version, JSON.stringify(snapshot), KEPT_MS)
-      return admitted === 1
+      return (await admit(snapshot.tally.poll, snapshot.tally, JSON.stringify(snapshot), KEPT_MS)) === 1
     },
     async forget(slug, epoch) {
-      await commands.forget(key(slug), epoch, KEPT_MS)
+      await servers.at(key(slug), (redis) => redis.forget(key(slug), epoch, KEPT_MS))
     },
     async heartbeat(at) {
-      const before = await commands.set(sourceKey, at, 'GET')
-      return before !== null
+      const before = await some(sourceKeys.map((each) => servers.at(each, (redis) => redis.set(each, at, 'GET'))))
+      return before.every((value) => value !== null)
     },
     async keep(slugs) {
-      const pipeline = commands.pipeline()
-      for (const slug of slugs) pipeline.hmget(key(slug), 'epoch', 'version').pexpire(key(slug), KEPT_MS)
-      const replies = (await pipeline.exec()) ?? []
       const places = new Map<string, Versioned>()
-      for (const [index, slug] of slugs.entries()) {
-        const reply = replies[2 * index]
-        if (isWrongType(reply)) continue
-        const [error, fields] = reply ?? []
-        if (error) throw error
-        if (!Array.isArray(fields)) throw new Error('Redis answers out of step')
-        const [epoch, version] = fields as (string | null)[]
-        if (epoch && version) places.set(slug, { epoch: Number(epoch), version: Number(version) })
-      }
+      await Promise.all(
+        slugs.map(async (slug) => {
+          const kept = servers.at(key(slug), (redis) => redis.hmget(key(slug), 'epoch', 'version'))
+          const [fields] = await Promise.all([
+            unlessOfAnotherKind(kept),
+            servers.at(key(slug), (redis) => redis.pexpire(key(slug), KEPT_MS)),
+          ])
+          if (fields === null) return
+          if (!Array.isArray(fields)) throw new Error('Redis answers out of step')
+          const [epoch, version] = fields
+          if (epoch && version) places.set(slug, { epoch: Number(epoch), version: Number(version) })
+        }),
+      )
       return places
     },
     async latest(slugs) {
-      const pipeline = commands.pipeline().get(sourceKey)
-      for (const slug of slugs) pipeline.hget(key(slug), 'snapshot')
-      const [source, ...replies] = (await pipeline.exec()) ?? []
+      const [sources, texts] = await Promise.all([
+        some(sourceKeys.map((each) => servers.at(each, (redis) => redis.get(each)))),
+        Promise.all(
+          slugs.map((slug) => unlessOfAnotherKind(servers.at(key(slug), (redis) => redis.hget(key(slug), 'snapshot')))),
+        ),
+      ])
       const snapshots = new Map<string, Snapshot>()
-      const sourceAt = Number(value(source) ?? Number.NaN)
       for (const [index, slug] of slugs.entries()) {
-        // a key that is no hash is somebody else's doing, and the next `admit` replaces it
-        const snapshot = decode(isWrongType(replies[index]) ? null : value(replies[index]))
+        const snapshot = decode(texts[index])
         if (snapshot !== undefined) snapshots.set(slug, snapshot)
       }
+      const sourceAt = Math.max(...sources.map((value) => (value === null ? -Infinity : Number(value))))
       return { snapshots, sourceAt: Math.abs(sourceAt) <= MAX_DATE ? sourceAt : undefined }
     },
     async subscribe(slug, listener) {
-      const known = listeners.get(slug) ?? new Set()
-      listeners.set(slug, known.add(listener))
+      const at = channel(slug)
+      const known = listeners.get(at) ?? new Set()
+      listeners.set(at, known.add(listener))
       const unsubscribe = () => {
         known.delete(listener)
-        if (known.size > 0 || listeners.get(slug) !== known) return
-        listeners.delete(slug)
-        // a failure is ignored, since a channel without listeners costs only bandwidth
-        subscriber.unsubscribe(channelPrefix + slug).catch(() => {})
+        if (known.size > 0 || listeners.get(at) !== known) return
+        listeners.delete(at)
+        servers.unsubscribe(at)
       }
       try {
-        await subscriber.subscribe(channelPrefix + slug)
+        await servers.subscribe(at)
       } catch (error) {
         unsubscribe()
         throw error
@@ -186,44 +210,43 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
       return unsubscribe
     },
     async announce(presence) {
-      await commands
-        .pipeline()
-        .set(presenceKey(presence.id), JSON.stringify(presence), 'PX', PRESENCE_MS)
-        .sadd(presencesKey, presence.id)
-        .exec()
+      const [at, text] = [presenceKey(presence.id), JSON.stringify(presence)]
+      await Promise.all([
+        servers.at(at, (redis) => redis.set(at, text, 'PX', PRESENCE_MS)),
+        servers.at(presencesKey, (redis) => redis.sadd(presencesKey, presence.id)),
+      ])
     },
     async present() {
-      const ids = await commands.smembers(presencesKey)
-      if (ids.length === 0) return []
-      const found = await commands.mget(ids.map(presenceKey))
+      const ids = await servers.at(presencesKey, (redis) => redis.smembers(presencesKey))
+      const found = await Promise.all(ids.map((id) => servers.at(presenceKey(id), (redis) => redis.get(presenceKey(id)))))
       const gone = ids.filter((_, index) => found[index] === null)
-      if (gone.length > 0) await commands.srem(presencesKey, ...gone)
+      if (gone.length > 0) await servers.at(presencesKey, (redis) => redis.srem(presencesKey, ...gone))
       return found.flatMap((text) => presenceIn(text) ?? [])
     },
     get health() {
       return health
     },
     async close() {
-      clearInterval(ping)
-      for (const redis of [commands, subscriber]) redis.removeAllListeners('close')
-      const quits = [commands, subscriber].filter(({ status }) => status === 'ready').map((redis) => redis.quit())
-      await within(CLOSE_MS, 'Redis did not take leave', Promise.allSettled(quits)).catch(() => {})
-      commands.disconnect()
-      subscriber.disconnect()
+      clearInterval(checking)
+      await servers.close()
     },
   }
 }
 
-/** The text of a reply of a pipeline. Throws the error of its command. */
-function value(reply: readonly [error: Error | null, result: unknown] | undefined): string | null {
-  if (reply === undefined) return null
-  const [error, result] = reply
-  if (error !== null) throw error
-  return typeof result === 'string' ? result : null
+/** What became of those that succeeded, if any did. */
+async function some<T>(works: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(works)
+  const values = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  // the first of them throws
+  return values.length > 0 ? values : await Promise.all(works)
 }
 
-function isWrongType(reply: readonly [error: Error | null, result: unknown] | undefined): boolean {
-  return reply?.[0]?.message.startsWith('WRONGTYPE') === true
+/** Null where the key is of another kind than it should be: that is somebody else's doing, and the next `admit` replaces it. */
+async function unlessOfAnotherKind<T>(work: Promise<T>): Promise<T | null> {
+  return await work.catch((error: unknown) => {
+    if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+    throw error
+  })
 }
 
 /** The presence in a text; undefined if it is none. */
@@ -236,8 +259,8 @@ function presenceIn(text: string | null): Presence | undefined {
 }
 
 /** The snapshot in a message; undefined if it is none, since whoever reaches Redis may publish anything on a channel. */
-function decode(message: string | null): Snapshot | undefined {
-  if (message === null || message.length > MAX_MESSAGE_CHARS) return undefined
+function decode(message: string | null | undefined): Snapshot | undefined {
+  if (message == null || message.length > MAX_MESSAGE_CHARS) return undefined
   try {
     return Snapshot.safeParse(JSON.parse(message)).data
   } catch {

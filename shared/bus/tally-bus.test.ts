@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import { freePort } from '../../e2e/support/free-port.ts'
+import { startRedisCluster } from '../../e2e/support/redis-cluster.ts'
+import { LIVETALLY_LOGIN, secureRedis } from '../../e2e/support/redis-secured.ts'
+import { startSentinels } from '../../e2e/support/redis-sentinel.ts'
+import { startRedis } from '../../e2e/support/redis-service.ts'
 import { testRedis } from '../../e2e/support/test-redis.ts'
 import type { Snapshot } from '../protocol/frames.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -42,32 +48,85 @@ function collector() {
   }
 }
 
-const kinds: Record<string, () => Promise<{ bus: TallyBus; another: () => Promise<TallyBus>; close: () => Promise<void> }>> = {
+interface Kind {
+  /** Opens the bus of one more process of an installation. */
+  open(namespace: string): Promise<TallyBus>
+  stop(): Promise<void>
+}
+
+function overRedis(url: string, stop: () => Promise<void>, ca?: string): Kind {
+  return {
+    open: async (namespace) => await connectRedisBus({ url, ca, namespace, log: silent, now: () => performance.now() }),
+    stop,
+  }
+}
+
+/** Every form of `REDIS_URL`, with the rights that infra/redis/users.acl gives where there is a user. */
+const kinds: Record<string, () => Promise<Kind>> = {
   memory: async () => {
-    const bus = createMemoryBus({ now: Date.now })
-    return { bus, another: async () => bus, close: () => bus.close() }
+    const buses = new Map<string, TallyBus>()
+    return {
+      async open(namespace) {
+        const bus = buses.get(namespace) ?? createMemoryBus({ now: () => performance.now() })
+        buses.set(namespace, bus)
+        return bus
+      },
+      stop: async () => {},
+    }
   },
   redis: async () => {
     const redis = testRedis()
-    const opened: TallyBus[] = []
-    const open = async () => {
-      const bus = await connectRedisBus({ url: redis.url, namespace: redis.namespace, log: silent, now: Date.now })
-      opened.push(bus)
-      return bus
-    }
-    return {
-      bus: await open(),
-      another: open,
-      close: async () => {
-        await Promise.all(opened.map((bus) => bus.close()))
-        await redis.forget()
-      },
-    }
+    return overRedis(redis.url, async () => {})
+  },
+  rediss: async () => {
+    const security = await secureRedis()
+    const port = await freePort()
+    const redis = await startRedis({ port, args: security.args(port) })
+    return overRedis(`rediss://${LIVETALLY_LOGIN}@localhost:${port}`, stopped(redis, security), security.ca)
+  },
+  'rediss+sentinel': async () => {
+    const security = await secureRedis()
+    const sentinels = await startSentinels({ security })
+    const url = `rediss+sentinel://${LIVETALLY_LOGIN}@${sentinels.hosts}`
+    return overRedis(url, stopped(sentinels, security), security.ca)
+  },
+  'rediss+cluster': async () => {
+    const security = await secureRedis()
+    const cluster = await startRedisCluster({ security })
+    const url = `rediss+cluster://${LIVETALLY_LOGIN}@${cluster.hosts}`
+    return overRedis(url, stopped(cluster, security), security.ca)
+  },
+  'redis+cluster without shard channels, as before Redis 7,': async () => {
+    const lacks = ['SPUBLISH', 'SSUBSCRIBE', 'SUNSUBSCRIBE'].flatMap((command) => ['--rename-command', command, ''])
+    const cluster = await startRedisCluster({ args: lacks })
+    return overRedis(`redis+cluster://${cluster.hosts}`, stopped(cluster))
   },
 }
 
-for (const [kind, start] of Object.entries(kinds)) {
-  describe(`the ${kind} bus`, () => {
+function stopped(...services: readonly AsyncDisposable[]): () => Promise<void> {
+  return async () => {
+    for (const service of services) await service[Symbol.asyncDispose]()
+  }
+}
+
+for (const [name, startKind] of Object.entries(kinds)) {
+  describe(`the ${name} bus`, () => {
+    let kind: Kind
+    before(async () => (kind = await startKind()), { timeout: 60_000 })
+    after(() => kind.stop())
+
+    /** The bus of an installation of its own. */
+    const start = async () => {
+      const namespace = `livetally:${randomUUID()}`
+      const opened: TallyBus[] = []
+      const another = async () => {
+        const bus = await kind.open(namespace)
+        opened.push(bus)
+        return bus
+      }
+      return { bus: await another(), another, close: async () => void (await Promise.all(opened.map((bus) => bus.close()))) }
+    }
+
     test('keeps the newest snapshot of a poll and refuses what is not newer', async (t) => {
       const { bus, close } = await start()
       t.after(close)

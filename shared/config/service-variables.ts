@@ -1,5 +1,6 @@
 /** The variables that services share, described once. */
-import { durationMs, integer, oneOf, port, text, url, type Variable } from './env.ts'
+import { z } from 'zod'
+import { durationMs, integer, oneOf, port, text, type Variable } from './env.ts'
 
 /** `::` is every address of IPv6 and IPv4. */
 export const hostVariable: Variable<string> = { schema: text, fallback: '::', description: 'address to listen on' }
@@ -24,8 +25,26 @@ export const drainVariables = {
   },
 } satisfies Record<string, Variable<number>>
 
+/** Several hosts are no URL; what comes behind the scheme is read where it is connected to. */
+const redisUrl = z
+  .string()
+  .regex(
+    /^rediss?(?:\+sentinel|\+cluster)?:\/\/./,
+    'must start with redis://, redis+sentinel:// or redis+cluster://, or the same with rediss for TLS',
+  )
+
 export const redisVariables = {
-  REDIS_URL: { schema: url('redis:', 'rediss:'), description: 'such as redis://redis:6379', secret: true },
+  REDIS_URL: {
+    schema: redisUrl,
+    description: 'redis://host:6379, redis+sentinel://host:26379,host/master or redis+cluster://host:6379,host; rediss for TLS',
+    secret: true,
+  },
+  REDIS_CA: {
+    schema: text,
+    optional: true,
+    description: 'certificates (PEM) to trust where REDIS_URL says TLS, instead of the public ones',
+    secret: true,
+  },
   REDIS_NAMESPACE: { schema: text, fallback: 'livetally', description: 'prefix of every Redis key and channel' },
 } satisfies Record<string, Variable<string>>
 
