@@ -23,17 +23,18 @@ export interface SentinelService {
 }
 
 export const MASTER_NAME = 'tallies'
-/** After how long without an answer a master counts as gone, in ms. */
-const DOWN_AFTER_MS = 1_000
 
 export interface SentinelOptions {
   readonly security?: RedisSecurity
+  /** After how long without an answer the master counts as gone, in ms. Default 1 000. */
+  readonly downAfterMs?: number
   /** Resolves to the port at which clients and Sentinels reach a server that listens at this one; the same unless told. */
   readonly announce?: (port: number) => Promise<number>
 }
 
 export async function startSentinels({
   security,
+  downAfterMs = 1_000,
   announce = async (port) => port,
 }: SentinelOptions = {}): Promise<SentinelService> {
   const started: { stop(): Promise<void> }[] = []
@@ -54,7 +55,7 @@ export async function startSentinels({
     const settings = [
       'sentinel resolve-hostnames no',
       `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${master.announced} 2`,
-      `sentinel down-after-milliseconds ${MASTER_NAME} ${DOWN_AFTER_MS}`,
+      `sentinel down-after-milliseconds ${MASTER_NAME} ${downAfterMs}`,
       `sentinel failover-timeout ${MASTER_NAME} 3000`,
       ...(security === undefined
         ? []

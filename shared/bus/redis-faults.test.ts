@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'node:test'
 import { Redis } from 'ioredis'
-import { openFaultyLink } from '../../e2e/support/faulty-link.ts'
-import { startRedis } from '../../e2e/support/redis-service.ts'
+import { openFaultyLink, type FaultyLink } from '../../e2e/support/faulty-link.ts'
+import { startRedisCluster } from '../../e2e/support/redis-cluster.ts'
+import { startSentinels } from '../../e2e/support/redis-sentinel.ts'
+import { startRedis, type RedisService } from '../../e2e/support/redis-service.ts'
 import type { Snapshot } from '../protocol/frames.ts'
 import type { Log } from '../telemetry/log.ts'
 import { connectRedisBus } from './redis-bus.ts'
@@ -44,9 +46,60 @@ const CALLS: Record<string, (bus: TallyBus) => Promise<unknown>> = {
   present: (bus) => bus.present(),
 }
 
-async function open(port: number) {
+/** Servers that a bus reaches over links. */
+interface Scene extends AsyncDisposable {
+  readonly url: string
+  /** Of each server at which something may be published or kept. */
+  readonly servers: readonly RedisService[]
+  /** The next reply of each server is lost. */
+  loseReplies(): void
+}
+
+/** Every form of `REDIS_URL`. */
+const FORMS: Record<string, () => Promise<Scene>> = {
+  'one Redis': () =>
+    overLinks(async (announce) => {
+      const redis = await startRedis()
+      const port = await announce(redis.port)
+      return { url: `redis://127.0.0.1:${port}`, servers: [redis], [Symbol.asyncDispose]: () => redis.stop() }
+    }),
+  'a Redis with Sentinels': () =>
+    overLinks(async (announce) => {
+      // they wait: a failover has tests of its own
+      const sentinels = await startSentinels({ announce, downAfterMs: 60_000 })
+      const stop = () => sentinels[Symbol.asyncDispose]()
+      return { url: `redis+sentinel://${sentinels.hosts}`, servers: sentinels.servers, [Symbol.asyncDispose]: stop }
+    }),
+  'a cluster': () =>
+    overLinks(async (announce) => {
+      const cluster = await startRedisCluster({ announce })
+      const servers = cluster.masters.map(({ redis }) => redis)
+      return { url: `redis+cluster://${cluster.hosts}`, servers, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() }
+    }),
+}
+
+async function overLinks(start: (announce: (port: number) => Promise<number>) => Promise<Omit<Scene, 'loseReplies'>>) {
+  const links: FaultyLink[] = []
+  const scene = await start(async (port) => {
+    const link = await openFaultyLink(port)
+    links.push(link)
+    return link.port
+  })
+  return {
+    ...scene,
+    loseReplies: () => {
+      for (const link of links) link.loseReply()
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(links.map((link) => link[Symbol.asyncDispose]()))
+      await scene[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function open(url: string) {
   return await connectRedisBus({
-    url: `redis://127.0.0.1:${port}`,
+    url,
     namespace: 'faults',
     log: silent,
     now: () => performance.now(),
@@ -83,64 +136,68 @@ async function untilItWorks(work: () => Promise<unknown>): Promise<number> {
   }
 }
 
-test('a lost reply ends in an error, whichever call it was for, and the next call works', { timeout: 120_000 }, async () => {
-  await using redis = await startRedis()
-  for (const [name, call] of Object.entries(CALLS)) {
-    await using link = await openFaultyLink(redis.port)
-    const bus = await open(link.port)
-    link.loseReply()
-    await settles(name, call(bus))
-    await settles(
-      `${name} again`,
-      untilItWorks(() => call(bus)),
-    )
-    await bus.close()
-  }
-})
+for (const [form, start] of Object.entries(FORMS)) {
+  test(
+    `${form}: a lost reply ends in an error, whichever call it was for, and the next call works`,
+    { timeout: 120_000 },
+    async () => {
+      await using scene = await start()
+      for (const [name, call] of Object.entries(CALLS)) {
+        const bus = await open(scene.url)
+        scene.loseReplies()
+        await settles(name, call(bus))
+        await settles(
+          `${name} again`,
+          untilItWorks(() => call(bus)),
+        )
+        await bus.close()
+      }
+    },
+  )
 
-test('a lost reply is noticed although other commands keep coming', { timeout: 60_000 }, async () => {
-  await using redis = await startRedis()
-  await using link = await openFaultyLink(redis.port)
-  const bus = await open(link.port)
-  await bus.admit(nextSnapshot())
-  link.loseReply()
-  const startedAt = performance.now()
-  // each command brings the one before it an answer in time, but not its own
-  const isInStep = async () => {
-    const isAdmitted = await bus.admit(nextSnapshot())
-    const kept = await bus.keep(['cats-or-dogs'])
-    return isAdmitted && kept.get('cats-or-dogs')?.version === version
-  }
-  for (let inStep = 0; inStep < 20;) {
-    inStep = (await isInStep().catch(() => false)) ? inStep + 1 : 0
-    assert.ok(performance.now() - startedAt < 2 * SETTLES_MS, 'it is in step again')
-    await delay(20)
-  }
-  await bus.close()
-})
-
-test(
-  'a Redis that hangs leaves no call without an end, and the bus works when it answers again',
-  { timeout: 60_000 },
-  async () => {
-    await using redis = await startRedis()
-    const bus = await open(redis.port)
-    const heard = Promise.withResolvers<void>()
-    await bus.subscribe('cats-or-dogs', () => heard.resolve())
-    await redis.pause()
-    const calls = Object.entries(CALLS).map(([name, call]) => settles(name, call(bus)))
-    await Promise.all(calls)
-    await delay(3_000) // long enough for the silent connections to be closed
-    await redis.resume()
-    await untilItWorks(() => bus.admit(nextSnapshot()))
-    await settles('the subscription', heardAgain(bus, heard.promise))
+  test(`${form}: a lost reply is noticed although other commands keep coming`, { timeout: 60_000 }, async () => {
+    await using scene = await start()
+    const bus = await open(scene.url)
+    await bus.admit(nextSnapshot())
+    scene.loseReplies()
+    const startedAt = performance.now()
+    // each command brings the one before it an answer in time, but not its own
+    const isInStep = async () => {
+      const isAdmitted = await bus.admit(nextSnapshot())
+      const kept = await bus.keep(['cats-or-dogs'])
+      return isAdmitted && kept.get('cats-or-dogs')?.version === version
+    }
+    for (let inStep = 0; inStep < 20;) {
+      inStep = (await isInStep().catch(() => false)) ? inStep + 1 : 0
+      assert.ok(performance.now() - startedAt < 2 * SETTLES_MS, 'it is in step again')
+      await delay(20)
+    }
     await bus.close()
-  },
-)
+  })
+
+  test(
+    `${form}: that it hangs leaves no call without an end, and the bus works when it answers again`,
+    { timeout: 60_000 },
+    async () => {
+      await using scene = await start()
+      const bus = await open(scene.url)
+      const heard = Promise.withResolvers<void>()
+      await bus.subscribe('cats-or-dogs', () => heard.resolve())
+      await Promise.all(scene.servers.map((redis) => redis.pause()))
+      const calls = Object.entries(CALLS).map(([name, call]) => settles(name, call(bus)))
+      await Promise.all(calls)
+      await delay(3_000) // long enough for the silent connections to be closed
+      await Promise.all(scene.servers.map((redis) => redis.resume()))
+      await untilItWorks(() => bus.admit(nextSnapshot()))
+      await settles('the subscription', heardAgain(bus, heard.promise))
+      await bus.close()
+    },
+  )
+}
 
 test('a hundred kills of its connections leave the bus working', { timeout: 60_000 }, async () => {
   await using redis = await startRedis()
-  const bus = await open(redis.port)
+  const bus = await open(redis.url)
   const heard = Promise.withResolvers<void>()
   await bus.subscribe('cats-or-dogs', () => heard.resolve())
   const admin = new Redis(redis.url)
@@ -164,7 +221,7 @@ test('a hundred kills of its connections leave the bus working', { timeout: 60_0
 
 test('closing takes no longer than a moment when Redis does not answer', async () => {
   await using redis = await startRedis()
-  const bus = await open(redis.port)
+  const bus = await open(redis.url)
   await redis.pause()
   const startedAt = performance.now()
   await bus.close()
