@@ -83,7 +83,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     slowMs: edge.slowClientMs,
     onSent: (sockets) => sent.add(sockets),
   })
-  const feed = createTallyFeed({ bus, hub, ask: (slug) => askForPoll(api, slug), clock, log })
+  const feed = createTallyFeed({ bus, hub, ask: (slug, known) => askForPoll(api, slug, known), clock, log })
   metrics.gauge('livetally_sockets', 'Open WebSockets.', () => hub.size)
   metrics.gauge('livetally_draining', '1 while the process is shutting down.', () => (life.phase.current === 'draining' ? 1 : 0))
 

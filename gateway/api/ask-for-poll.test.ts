@@ -28,8 +28,16 @@ function answering(answer: Response) {
 
 test('asks for the poll ahead of the line', async () => {
   const api = answering(Response.json({ poll, tally, ballot: null }))
-  assert.deepEqual(await askForPoll(api, 'tea'), { poll, tally })
+  assert.deepEqual(await askForPoll(api, 'tea'), { snapshot: { poll, tally }, etag: undefined })
   assert.deepEqual(api.asked, [{ method: 'GET', target: '/api/polls/tea', headers: {}, isAheadOfLine: true }])
+})
+
+test('does not have sent again what it knows', async () => {
+  const first = answering(Response.json({ poll, tally, ballot: null }, { headers: { etag: 'W/"1.2.."' } }))
+  const known = await askForPoll(first, 'tea')
+  const again = answering(new Response(null, { status: 304 }))
+  assert.equal(await askForPoll(again, 'tea', known), known)
+  assert.deepEqual(again.asked[0]?.headers, { 'if-none-match': 'W/"1.2.."' })
 })
 
 test('believes that there is no poll only when the API says so, and no other 404', async () => {

@@ -37,7 +37,11 @@ function failing(bus: ReturnType<typeof createMemoryBus>, slugs: Set<string>): t
   }
 }
 
-function createScene(ask: () => Promise<Snapshot | undefined> = async () => undefined) {
+function createScene(find: () => Promise<Snapshot | undefined> = async () => undefined) {
+  const ask = async () => {
+    const found = await find()
+    return found && { snapshot: found, etag: undefined }
+  }
   const clock = createManualClock(1_000_000)
   const unheard = new Set<string>()
   const bus = failing(createMemoryBus({ now: clock.now }), unheard)
@@ -190,5 +194,37 @@ test('keeps a poll that nobody watched for a while when somebody asks for it', a
   await feed.follow('cats-or-dogs')
   await clock.advance(1_000)
   assert.ok(feed.isFollowing('cats-or-dogs'))
+  await stop()
+})
+
+test('asks the backends for the polls that sockets follow while the bus is away, and is live', async () => {
+  let known = 1
+  let asked = 0
+  const { clock, bus, hub, feed, stop } = createScene(async () => {
+    asked += 1
+    return snapshot(known)
+  })
+  await bus.admit(snapshot(1))
+  await feed.follow('cats-or-dogs')
+  hub.isWatched = (slug) => slug === 'cats-or-dogs'
+  await bus.heartbeat(1)
+  await clock.advance(1_000)
+  assert.equal(asked, 0)
+  const { latest } = bus
+  bus.latest = async () => {
+    throw new Error('it is away')
+  }
+  for (known = 2; known < 10; known += 1) {
+    await clock.advance(1_000)
+    assert.ok((hub.snapshot('cats-or-dogs')?.tally.version ?? 0) >= known - 1, 'at most a second behind')
+    assert.ok(feed.sourceAgeMs() <= 2_000, `${feed.sourceAgeMs()} ms`)
+  }
+  assert.ok(asked >= 8 && asked <= 40, `asked ${asked} times`)
+  bus.latest = latest
+  await bus.heartbeat(2)
+  await clock.advance(1_000)
+  const before = asked
+  await clock.advance(500)
+  assert.equal(asked, before, 'it asks no more')
   await stop()
 })

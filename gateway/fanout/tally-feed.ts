@@ -1,11 +1,11 @@
 /**
  * Feeds the hub: subscribes to new snapshots on the bus, reads what the bus keeps every second, and asks a backend for a
- * poll that the bus does not know.
+ * poll that the bus does not know, and for all of them while the bus is away.
  */
-import type { Snapshot } from '../../shared/protocol/frames.ts'
 import type { TallyBus } from '../../shared/bus/tally-bus.ts'
 import type { Clock } from '../../shared/lifecycle/clock.ts'
 import type { Log } from '../../shared/telemetry/log.ts'
+import { type AskAgain, createAskMeanwhile } from './ask-meanwhile.ts'
 import { type Hub, SILENT_AFTER_MS } from './hub.ts'
 
 /** `unavailable`: neither the bus nor a backend can say whether there is such a poll. */
@@ -16,11 +16,14 @@ export interface TallyFeed {
   follow(slug: string): Promise<FollowOutcome>
   /** Whether the poll is followed already, so that `follow` has nothing to do. */
   isFollowing(slug: string): boolean
-  /** When a backend last read the database, by that backend's wall clock (ms since the epoch); before the first, when the feed began. */
+  /**
+   * When a backend last read the database, by that backend's wall clock, or when all polls were last asked for, by the own one (ms since
+   * the epoch); before the first, when the feed began.
+   */
   readonly sourceAt: number
   /**
-   * How long ago, in ms, this gateway last saw a backend's sign of life change, or how long ago the feed began. No two clocks are
-   * compared, so it is right however wrong they are.
+   * How long ago, in ms, this gateway last saw a backend's sign of life change, or backends answered for all polls that sockets follow,
+   * or how long ago the feed began. No two clocks are compared, so it is right however wrong they are.
    */
   sourceAgeMs(): number
   /** The same as a check: whether the source has given a sign of life within the last three seconds, and when the last one was. */
@@ -32,13 +35,20 @@ export interface TallyFeed {
 export interface TallyFeedOptions {
   readonly bus: TallyBus
   readonly hub: Hub
-  /** Asks a backend for a poll; undefined when none has that slug. Rejects when no backend answers. */
-  readonly ask: (slug: string) => Promise<Snapshot | undefined>
+  readonly ask: AskAgain
+  /** From 0 up to 1; by which gateways differ that ask the same backends. */
+  readonly random?: () => number
   readonly clock: Clock
   readonly log: Log
 }
 
 const RECONCILE_MS = 1_000
+/** How often it is looked at whether the bus is away, in ms. */
+const LOOK_MS = 200
+/** So long after it was last read, in ms, the bus counts as away. */
+const OVERDUE_MS = RECONCILE_MS + 300
+/** A source that has been silent for so long, in ms, has missed a sign of life: the bus does not bring what backends publish. */
+const QUIET_MS = 2_000
 /** The feed stops following a poll that no socket has followed for so long, in ms. */
 const FORGET_AFTER_MS = 30_000
 
@@ -48,25 +58,35 @@ interface Followed {
   watchedAt: number
 }
 
-export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions): TallyFeed {
+export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, log }: TallyFeedOptions): TallyFeed {
   const followed = new Map<string, Followed>()
   const joining = new Map<string, Promise<FollowOutcome>>()
   /** Polls of which a backend is asked whether they are gone. */
   const asking = new Set<string>()
   let sourceAt = clock.date()
   let sourceSeenAt = clock.now()
+  /** When the bus last told how all polls stand. */
+  let readAt = clock.now()
+
+  const meanwhile = createAskMeanwhile({
+    ask,
+    clock,
+    random,
+    onTold: (snapshot) => hub.apply(snapshot),
+    onGone: (slug) => end(slug),
+  })
 
   /**
    * Looks first whether there is such a poll, so that a name that no poll has costs no subscription. Once subscribed it reads again, so
    * that it misses no snapshot between the two. The hub drops a snapshot that arrives twice.
    */
   const join = async (slug: string): Promise<FollowOutcome> => {
-    const isReached = await tryBus(slug, async () => void (await read([slug])))
+    const isReached = bus.health.ok && (await tryBus(slug, async () => void (await read([slug]))))
     if (hub.snapshot(slug) === undefined) {
       try {
-        const snapshot = await ask(slug)
-        if (snapshot === undefined) return 'unknown'
-        hub.apply(snapshot)
+        const told = await ask(slug)
+        if (told === undefined) return 'unknown'
+        hub.apply(told.snapshot)
       } catch (error) {
         log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
         return 'unavailable'
@@ -111,6 +131,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
       }
     }
     const kept = await read([...followed.keys()])
+    readAt = clock.now()
     // only after a read of all polls: a sign of life says that what the sockets show is current
     if (kept.sourceAt !== undefined && kept.sourceAt !== sourceAt) {
       sourceAt = kept.sourceAt
@@ -126,6 +147,12 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     entry.unsubscribe ??= await bus.subscribe(slug, hub.apply)
   }
 
+  const end = (slug: string) => {
+    followed.get(slug)?.unsubscribe?.()
+    followed.delete(slug)
+    hub.end(slug)
+  }
+
   /** Ends a poll if a backend confirms that it is gone, since the bus may lack a poll that the database has. Never rejects. */
   const endIfGone = async (slug: string) => {
     if (asking.has(slug)) return
@@ -134,10 +161,7 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
     try {
       const isThere = (await ask(slug)) !== undefined
       // a poll of the same name may have been created while the answer was under way
-      if (isThere || hub.snapshot(slug) !== before) return
-      followed.get(slug)?.unsubscribe?.()
-      followed.delete(slug)
-      hub.end(slug)
+      if (!isThere && hub.snapshot(slug) === before) end(slug)
     } catch (error) {
       log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
     } finally {
@@ -167,14 +191,34 @@ export function createTallyFeed({ bus, hub, ask, clock, log }: TallyFeedOptions)
       return await pending
     },
     async run(signal) {
-      while (!signal.aborted) {
-        try {
-          await reconcile()
-        } catch (error) {
-          log.debug({ err: error }, 'the feed cannot reconcile with the bus: sockets keep the last known tallies')
-        }
-        await clock.wait(RECONCILE_MS, signal)
-      }
+      await Promise.all([reconcileUntil(signal), askMeanwhileUntil(signal)])
     },
+  }
+
+  async function reconcileUntil(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await reconcile()
+      } catch (error) {
+        log.debug({ err: error }, 'the feed cannot reconcile with the bus: the backends are asked')
+      }
+      await clock.wait(RECONCILE_MS, signal)
+    }
+  }
+
+  async function askMeanwhileUntil(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const now = clock.now()
+      if (bus.health.ok && now - readAt < OVERDUE_MS && now - sourceSeenAt < QUIET_MS) {
+        meanwhile.end()
+        await clock.wait(LOOK_MS, signal)
+        continue
+      }
+      const slugs = [...followed.keys()].filter((slug) => hub.isWatched(slug))
+      const isAnswered = await meanwhile.round(slugs, signal)
+      if (!isAnswered || slugs.length === 0) continue
+      sourceAt = clock.date()
+      sourceSeenAt = now
+    }
   }
 }
