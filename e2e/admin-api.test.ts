@@ -28,7 +28,7 @@ describe('the organiser', () => {
     ((await (await fetch(`${url}/api/polls/${poll}`)).json()) as { tally: { total: number } }).tally.total
 
   before(async () => {
-    cluster = await startCluster()
+    cluster = await startCluster({ asOwner: true })
     url = cluster.gateways[0]?.url ?? ''
   })
   after(() => cluster[Symbol.asyncDispose]())

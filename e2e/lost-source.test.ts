@@ -10,7 +10,7 @@ interface Ready {
 }
 
 test('a poll whose table was dropped keeps its count, and says in the list, in /ready and in the log that its source is gone', async (t) => {
-  const cluster = await startCluster()
+  const cluster = await startCluster({ asOwner: true })
   t.after(() => cluster[Symbol.asyncDispose]())
   const [[gateway], [backend]] = [cluster.gateways, cluster.backends]
   assert.ok(gateway !== undefined && backend !== undefined)

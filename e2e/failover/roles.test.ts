@@ -1,46 +1,27 @@
 /** Two roles: the one that owns the tables, and the one that the backends run as, which may only read and write rows. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import { startChild } from '../support/child.ts'
 import { ADMIN_TOKEN, COOKIE_SECRET, createVoter, startCluster, type Cluster } from '../support/cluster.ts'
 import { ask } from '../support/postgres-standby.ts'
+import { makeRoles, type Roles } from '../support/roles.ts'
 import { watch } from '../support/watcher.ts'
 
-const suffix = randomBytes(4).toString('hex')
-const OWNER = `livetally_owner_${suffix}`
-const APP = `livetally_app_${suffix}`
 const WAITS = { timeoutMs: 60_000 }
-
-/** Runs the shipped file, with roles of this run's own, which have passwords. */
-async function makeRoles(adminUrl: string): Promise<{ ownerUrl: string; appUrl: string }> {
-  const shipped = await readFile('infra/postgres/roles.sql', 'utf8')
-  await ask(adminUrl, shipped.replaceAll('livetally_owner', OWNER).replaceAll('livetally_app', APP))
-  const urls = []
-  for (const role of [OWNER, APP]) {
-    const password = randomBytes(12).toString('hex')
-    await ask(adminUrl, `ALTER ROLE ${role} PASSWORD '${password}'`)
-    const url = new URL(adminUrl)
-    url.username = role
-    url.password = password
-    urls.push(url.href)
-  }
-  const [ownerUrl = '', appUrl = ''] = urls
-  return { ownerUrl, appUrl }
-}
 
 describe('a backend whose role may only read and write rows', () => {
   let cluster: Cluster
-  let urls: { ownerUrl: string; appUrl: string }
+  let roles: Roles
   let gateway = ''
   before(async () => {
-    cluster = await startCluster({ backends: 0, gateways: 0 })
-    urls = await makeRoles(cluster.databaseUrl)
+    cluster = await startCluster({ backends: 0, gateways: 0, asOwner: true })
+    const made = await makeRoles(cluster.databaseUrl)
+    if (made === undefined) throw new Error('the test needs a superuser, who may make roles')
+    roles = made
   })
   after(async () => {
-    await ask(cluster.databaseUrl, [OWNER, APP].map((role) => `DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`).join('; '))
     await cluster[Symbol.asyncDispose]()
+    await roles.drop()
   })
   const tool = async (entry: string, args: readonly string[], url: string) => {
     const { redis } = cluster
@@ -57,7 +38,7 @@ describe('a backend whose role may only read and write rows', () => {
 
   test('waits while there are no tables, says who makes them, and goes on when they are made', async () => {
     const { redis } = cluster
-    const env = { PORT: '0', METRICS_PORT: '0', HOST: '127.0.0.1', ADMIN_TOKEN, COOKIE_SECRET, DATABASE_URL: urls.appUrl }
+    const env = { PORT: '0', METRICS_PORT: '0', HOST: '127.0.0.1', ADMIN_TOKEN, COOKIE_SECRET, DATABASE_URL: roles.appUrl }
     await using waiting = startChild({
       entry: 'backend/main.ts',
       env: { ...env, REDIS_URL: redis.url, REDIS_NAMESPACE: redis.namespace },
@@ -65,16 +46,16 @@ describe('a backend whose role may only read and write rows', () => {
     const { reason } = await waiting.logged(({ msg }) => msg === 'cannot reach Postgres yet', WAITS)
     assert.match(
       String(reason),
-      new RegExp(`the role "${APP}" may not do: run backend/migrate/main.ts .npm run migrate. as the role`),
+      new RegExp(`the role "${roles.app}" may not do: run backend/migrate/main.ts .npm run migrate. as the role`),
     )
-    assert.deepEqual(await tool('backend/migrate/main.ts', [], urls.ownerUrl), { code: 0, said: 'the tables are up to date' })
+    assert.deepEqual(await tool('backend/migrate/main.ts', [], roles.ownerUrl), { code: 0, said: 'the tables are up to date' })
     const { port } = await waiting.logged(({ msg }) => msg === 'listening', WAITS)
     await waiting.answers(`http://127.0.0.1:${Number(port)}/ready`, WAITS)
-    assert.equal((await tool('backend/migrate/main.ts', [], urls.ownerUrl)).code, 0)
+    assert.equal((await tool('backend/migrate/main.ts', [], roles.ownerUrl)).code, 0)
   })
 
   test('takes votes, resets, tickets, the export and removal, and verify agrees', async () => {
-    await cluster.startBackend({ DATABASE_URL: urls.appUrl })
+    await cluster.startBackend({ DATABASE_URL: roles.appUrl })
     gateway = (await cluster.startGateway()).url
     const poll = { poll: 'mine', question: 'Which?', options: ['cats', 'dogs'].map((id) => ({ id, label: id })) }
     assert.equal((await cluster.admin('POST', '/api/polls', poll)).status, 201)
@@ -96,14 +77,14 @@ describe('a backend whose role may only read and write rows', () => {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}` }
     assert.match(await (await fetch(`${gateway}/api/polls/mine/export.csv`, { headers })).text(), /ballot,cats/)
     assert.equal((await cluster.admin('DELETE', '/api/polls/tickets', undefined)).status, 204)
-    const verified = await tool('backend/verify/main.ts', ['--all'], urls.appUrl)
+    const verified = await tool('backend/verify/main.ts', ['--all'], roles.appUrl)
     assert.equal(verified.code, 0, verified.said)
   })
 
   test('counts the table of another program that the owner of both adopted, and removes that poll', async () => {
     await ask(
       cluster.databaseUrl,
-      `CREATE TABLE votes (choice text); ALTER TABLE votes OWNER TO ${OWNER}; INSERT INTO votes VALUES ('a')`,
+      `CREATE TABLE votes (choice text); ALTER TABLE votes OWNER TO ${roles.owner}; INSERT INTO votes VALUES ('a')`,
     )
     const poll = { poll: 'adopted', question: 'Which?', options: ['a', 'b'].map((id) => ({ id, label: id })) }
     const source = { table: 'votes', optionColumn: 'choice' }
@@ -111,14 +92,14 @@ describe('a backend whose role may only read and write rows', () => {
     assert.equal(refused.status, 422)
     assert.match(await refused.text(), /belongs to another database role/)
     const adopting = ['--table', 'votes', '--option-column', 'choice', '--poll', 'adopted', '--option', 'a', '--option', 'b']
-    const adopted = await tool('backend/adopt/main.ts', adopting, urls.ownerUrl)
+    const adopted = await tool('backend/adopt/main.ts', adopting, roles.ownerUrl)
     assert.equal(adopted.code, 0, adopted.said)
     await ask(cluster.databaseUrl, "INSERT INTO votes VALUES ('a'), ('b')")
     await shows('adopted', 3)
-    const blind = await tool('backend/verify/main.ts', ['--all'], urls.appUrl)
+    const blind = await tool('backend/verify/main.ts', ['--all'], roles.appUrl)
     assert.deepEqual([blind.code, /permission denied for table votes/.test(blind.said)], [2, true], blind.said)
-    await ask(cluster.databaseUrl, `GRANT SELECT ON votes TO ${APP}`)
-    const verified = await tool('backend/verify/main.ts', ['--all'], urls.appUrl)
+    await ask(cluster.databaseUrl, `GRANT SELECT ON votes TO ${roles.app}`)
+    const verified = await tool('backend/verify/main.ts', ['--all'], roles.appUrl)
     assert.equal(verified.code, 0, verified.said)
     assert.equal((await cluster.admin('DELETE', '/api/polls/adopted', undefined)).status, 204)
     assert.deepEqual(await ask(cluster.databaseUrl, "SELECT tgname FROM pg_trigger WHERE tgrelid = 'votes'::regclass"), [])
@@ -135,21 +116,21 @@ describe('a backend whose role may only read and write rows', () => {
       "SET session_replication_role = 'replica'",
       'CREATE OR REPLACE FUNCTION livetally.take_slot() RETURNS void LANGUAGE sql AS $$ SELECT $$',
       'INSERT INTO votes VALUES (1)',
-      `SET ROLE ${OWNER}`,
+      `SET ROLE ${roles.owner}`,
     ]) {
-      await assert.rejects(ask(urls.appUrl, statement), { code: '42501' }, statement)
+      await assert.rejects(ask(roles.appUrl, statement), { code: '42501' }, statement)
     }
   })
 
   test('has the rights on what later versions bring, and says so when it lacks them', async () => {
-    await ask(urls.ownerUrl, 'CREATE TABLE livetally.later (n integer)')
-    assert.deepEqual(await ask(urls.appUrl, 'INSERT INTO livetally.later VALUES (1) RETURNING n'), [{ n: 1 }])
-    await ask(urls.ownerUrl, `REVOKE INSERT ON livetally.later, livetally.polls FROM ${APP}`)
+    await ask(roles.ownerUrl, 'CREATE TABLE livetally.later (n integer)')
+    assert.deepEqual(await ask(roles.appUrl, 'INSERT INTO livetally.later VALUES (1) RETURNING n'), [{ n: 1 }])
+    await ask(roles.ownerUrl, `REVOKE INSERT ON livetally.later, livetally.polls FROM ${roles.app}`)
     const { redis } = cluster
-    const env = { PORT: '0', METRICS_PORT: '0', ADMIN_TOKEN, COOKIE_SECRET, REDIS_URL: redis.url, DATABASE_URL: urls.appUrl }
+    const env = { PORT: '0', METRICS_PORT: '0', ADMIN_TOKEN, COOKIE_SECRET, REDIS_URL: redis.url, DATABASE_URL: roles.appUrl }
     await using waiting = startChild({ entry: 'backend/main.ts', env })
     const { reason } = await waiting.logged(({ msg }) => msg === 'cannot reach Postgres yet', WAITS)
     assert.match(String(reason), /may not read and write livetally.later, livetally.polls: infra\/postgres\/roles.sql grants/)
-    await ask(urls.ownerUrl, 'DROP TABLE livetally.later')
+    await ask(roles.ownerUrl, 'DROP TABLE livetally.later')
   })
 })

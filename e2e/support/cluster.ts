@@ -1,5 +1,8 @@
 /** Gateways and backends as real processes on the test run's Postgres and Redis, each cluster with a database and a namespace of its own. */
 import { startChild, type Child } from './child.ts'
+import { connectPostgres } from '../../backend/database/postgres.ts'
+import { createTestLog } from './databases-under-test.ts'
+import { makeRoles, type Roles } from './roles.ts'
 import { createTestDatabase } from './test-database.ts'
 import { testRedis } from './test-redis.ts'
 
@@ -17,6 +20,11 @@ export interface ClusterOptions {
   readonly gateways?: number
   /** A Postgres and a Redis of the test's own, which it may stop or kill, in place of the test run's. */
   readonly servers?: { readonly databaseUrl: string; readonly redisUrl: string }
+  /**
+   * Whether backends run as the role that owns everything, and so may adopt tables; otherwise, on the test run's Postgres, as one that may
+   * only read and write rows.
+   */
+  readonly asOwner?: boolean
   /** Further variables for every process. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -39,8 +47,10 @@ const START = { timeoutMs: 60_000 }
 
 const QUICK_DRAIN = { DRAIN_NOTICE_MS: '0', DRAIN_SPREAD_MS: '300', DRAIN_DEADLINE_MS: '5000' }
 
-export async function startCluster({ backends = 1, gateways = 1, servers, env = {} }: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { backends = 1, gateways = 1, servers, asOwner = false, env = {} } = options
   const database = servers === undefined ? await createTestDatabase() : { url: servers.databaseUrl, drop: async () => {} }
+  const roles = servers === undefined && !asOwner ? await makeTables(database.url) : undefined
   const redis = servers === undefined ? testRedis() : { url: servers.redisUrl, namespace: 'livetally', forget: async () => {} }
   const shared = {
     PORT: '0',
@@ -58,7 +68,7 @@ export async function startCluster({ backends = 1, gateways = 1, servers, env = 
     databaseUrl: database.url,
     redis: { url: redis.url, namespace: redis.namespace },
     async startBackend(more = {}) {
-      const secrets = { DATABASE_URL: database.url, ADMIN_TOKEN, COOKIE_SECRET }
+      const secrets = { DATABASE_URL: roles?.appUrl ?? database.url, ADMIN_TOKEN, COOKIE_SECRET }
       const running = await startService('backend/main.ts', { ...shared, ...secrets, ...more })
       cluster.backends.push(running)
       return running
@@ -78,6 +88,7 @@ export async function startCluster({ backends = 1, gateways = 1, servers, env = 
     async [Symbol.asyncDispose]() {
       await Promise.all([...cluster.gateways, ...cluster.backends].map(({ child }) => child[Symbol.asyncDispose]()))
       await Promise.all([database.drop(), redis.forget()])
+      await roles?.drop()
     },
   }
   try {
@@ -88,6 +99,13 @@ export async function startCluster({ backends = 1, gateways = 1, servers, env = 
     throw error
   }
   return cluster
+}
+
+/** Makes the roles, and the tables as their owner. */
+async function makeTables(url: string): Promise<Roles | undefined> {
+  const roles = await makeRoles(url)
+  if (roles !== undefined) await (await connectPostgres({ url: roles.ownerUrl, log: createTestLog() })).close()
+  return roles
 }
 
 async function startService(entry: string, env: Readonly<Record<string, string>>): Promise<Running> {
