@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** postgres://user:password@host:port,host:port/database?target_session_attrs=read-write, as libpq takes it. */
-const SEVERAL = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)$/
+const SEVERAL = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)([/?#].*)?$/
 
 /** A connection string for each of the hosts. */
 export function urlsOf(text: string): string[] {

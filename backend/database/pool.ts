@@ -157,7 +157,7 @@ async function inTransaction<T>(
 
 export interface ConnectOptions {
   /** Looks at the server before the session is used, and while it is read. */
-  readonly primary: Pick<Primary, 'enter' | 'observe'>
+  readonly primary: Omit<Primary, 'mark'>
   /** Each query is a transaction of its own, which begins so and has no prepared statement. */
   readonly begin?: string
 }
@@ -185,7 +185,7 @@ export async function connectSession(
     client,
     observe: (seen) => primary.observe(client, seen),
     get lost() {
-      return lost
+      return lost || primary.isLeft(client)
     },
     query: async (statement, values) => {
       if (begin === undefined) {

@@ -9,9 +9,11 @@ import { isLater } from './mark.ts'
 export interface Primary {
   /**
    * To be called on each new connection before it is used. Rejects with `DatabaseUnavailable` where the server takes no writes. Begins new
-   * epochs where the database is another one than before, and cuts the connections that lead to that one.
+   * epochs where the database is another one than before, and leaves the server of that one.
    */
   enter(client: Client): Promise<void>
+  /** Whether the server of a connection is the primary no longer: what is under way may end, and nothing is begun. */
+  isLeft(client: Client): boolean
   /** To be told what was read on a connection that has entered. Throws `DatabaseUnavailable` once its server takes no writes. */
   observe(client: Client, seen: Observation): void
   /** How far the database was seen. */
@@ -23,6 +25,7 @@ export function createPrimary({ log, after }: { readonly log: Log; readonly afte
   let latest = after
   /** The open connections to the primary, and what was noted of each. */
   let entered = new Map<Client, Mark>()
+  const left = new WeakSet<Client>()
 
   const see = (mark: Mark) => {
     if (isLater(mark, latest)) latest = mark
@@ -30,9 +33,11 @@ export function createPrimary({ log, after }: { readonly log: Log; readonly afte
   const leave = (reason: string) => {
     if (entered.size === 0) return
     log.warn({ reason, connections: entered.size }, 'a database server is left, and the primary looked for')
-    const left = entered
+    const clients = [...entered.keys()]
     entered = new Map()
-    for (const client of left.keys()) cut(client)
+    for (const client of clients) left.add(client)
+    // what has just been sent still gets its answer: a refusal is worth more than none
+    setTimeout(() => clients.forEach(cut), ANSWER_MS).unref()
   }
 
   return {
@@ -48,6 +53,7 @@ export function createPrimary({ log, after }: { readonly log: Log; readonly afte
         if (code === READ_ONLY && entered.has(client)) leave(TAKES_NO_WRITES)
       })
     },
+    isLeft: (client) => left.has(client),
     observe(client, { lsn, isReadOnly }) {
       const mark = entered.get(client)
       if (isReadOnly) {
@@ -62,6 +68,8 @@ export function createPrimary({ log, after }: { readonly log: Log; readonly afte
   }
 }
 
+/** How long a connection stays open after its server was left, in ms. */
+const ANSWER_MS = 1_000
 const TAKES_NO_WRITES = 'the server is read-only'
 
 /** Rejects with `DatabaseUnavailable` unless the server takes writes. */
@@ -79,6 +87,6 @@ export function cut(client: Client): void {
 }
 
 /** For connections that are used before the tables are there: looks only at the server. */
-export const WITHOUT_TABLES: { readonly primary: Pick<Primary, 'enter' | 'observe'> } = {
-  primary: { enter: mustTakeWrites, observe: () => {} },
+export const WITHOUT_TABLES: { readonly primary: Omit<Primary, 'mark'> } = {
+  primary: { enter: mustTakeWrites, isLeft: () => false, observe: () => {} },
 }
