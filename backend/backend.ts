@@ -10,6 +10,7 @@ import { createStamps } from '../shared/protocol/vote-order.ts'
 import { createApp } from './http/app.ts'
 import { createBallotBox, type BallotBox } from './ballots/ballot-box.ts'
 import type { Database } from './database/database.ts'
+import { createMarks } from './database/mark.ts'
 import { createAdopted } from './adopt/adopt.ts'
 import { createSourceWatch } from './adopt/source-watch.ts'
 import { exportCsv } from './tallies/export-csv.ts'
@@ -61,6 +62,7 @@ export function createBackend(options: BackendOptions): Backend {
 
   const polls = createPollStore(database)
   const tallies = createTallyReader(database)
+  const marks = createMarks({ secret: options.cookieSecret })
   const stuck = metrics.counter('livetally_poller_stuck_total', 'Stages of the poller given up and begun again.', ['stage'])
   const poller = createPoller({
     store: tallies,
@@ -70,6 +72,7 @@ export function createBackend(options: BackendOptions): Backend {
     // PGlite's only connection is shared with statements that may take long
     readMs: database.kind === 'pglite' ? 60_000 : 6_000,
     onStuck: (stage) => stuck.add(1, { stage }),
+    mark: () => database.mark && marks.write(database.mark),
     maxPerSecond: options.talliesPerSecond ?? 20,
   })
   const ballotBox = createBallotBox({

@@ -14,6 +14,7 @@ import { createMetrics, createMetricsServer, type Metrics } from '../shared/tele
 import type { Host } from '../shared/config/load.ts'
 import { createBackend, type Backend } from './backend.ts'
 import { loadBackendConfig } from './config.ts'
+import { createMarks } from './database/mark.ts'
 import { connectPostgres } from './database/postgres.ts'
 import { ingest } from './ingest/ingest.ts'
 import { connectVoteList } from './ingest/vote-list.ts'
@@ -32,20 +33,25 @@ export async function runBackend(host: BackendHost): Promise<number> {
     const loopDelay = watchLoopDelay()
     life.release('loop monitor', () => loopDelay.stop())
 
-    const { databaseUrl: url, databaseDirectUrl: directUrl } = config
-    const database = await untilItWorks(() => connectPostgres({ url, directUrl, log }), {
-      what: 'reach Postgres',
-      log,
-      signal: life.starting,
-    })
-    life.release('Postgres', () => database.close())
     const bus = await untilItWorks(
       () => connectRedisBus({ url: config.redisUrl, ca: config.redisCa, namespace: config.redisNamespace, log, now: clock.now }),
       { what: 'reach Redis', log, signal: life.starting },
     )
     life.release('Redis', () => bus.close())
+    const { cookieSecret, previousCookieSecrets } = config
+    const marks = createMarks({ secret: cookieSecret, previousSecrets: previousCookieSecrets })
+    // the database may have been put back to an earlier state while no backend ran
+    const remembered = await untilItWorks(() => bus.remembered(), { what: 'ask Redis for the mark', log, signal: life.starting })
+    const after = marks.read(remembered)
+    const { databaseUrl: url, databaseDirectUrl: directUrl } = config
+    const database = await untilItWorks(() => connectPostgres({ url, directUrl, log, after }), {
+      what: 'reach Postgres',
+      log,
+      signal: life.starting,
+    })
+    life.release('Postgres', () => database.close())
 
-    const { adminTokens, cookieSecret, previousCookieSecrets, batchMax, talliesPerSecond } = config
+    const { adminTokens, batchMax, talliesPerSecond } = config
     const backend = createBackend({
       life,
       database,

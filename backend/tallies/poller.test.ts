@@ -71,6 +71,11 @@ function createScene() {
       bus.forgotten.push(`${slug} ${epoch}`)
       heard?.()
     },
+    marks: [] as string[],
+    remember: async (mark: string) => {
+      bus.marks.push(mark)
+      heard?.()
+    },
     heartbeat: async (at: number) => {
       if (bus.fault !== undefined) throw bus.fault
       bus.beats.push(at)
@@ -329,6 +334,21 @@ describe('the poller', { timeout: 60_000 }, () => {
     })
     assert.deepEqual(scene.versions('busy'), [5])
     assert.deepEqual(scene.log.lines, ['tallies cannot be published', 'tallies are published again'])
+  })
+
+  test('has the bus remember how far the database was seen, with each sign of life', async () => {
+    const scene = createScene()
+    let mark = 'early'
+    await running(
+      scene,
+      async () => {
+        await scene.until(() => scene.bus.marks.length > 0)
+        mark = 'late'
+        await scene.until(() => scene.bus.marks.length > 1)
+      },
+      { mark: () => mark },
+    )
+    assert.deepEqual([scene.bus.marks[0], scene.bus.marks.at(-1)], ['early', 'late'])
   })
 
   test('neither beats nor fails while the database is away, says so once, and goes on after it', async () => {

@@ -21,7 +21,9 @@ export interface Poller {
 
 export interface PollerOptions {
   readonly store: Pick<TallyReader, 'readChanges' | 'takeRemoved' | 'known'>
-  readonly bus: Pick<TallyBus, 'admit' | 'forget' | 'heartbeat' | 'keep'>
+  readonly bus: Pick<TallyBus, 'admit' | 'forget' | 'heartbeat' | 'keep' | 'remember'>
+  /** How far the database was seen, for the bus to remember; undefined where it cannot be another one. */
+  readonly mark?: () => string | undefined
   readonly log: Log
   readonly clock: Pick<Clock, 'now' | 'date'>
   /** How long reading may take before it is begun again, in ms: longer than the database's own bounds. Default 6 000. */
@@ -123,6 +125,9 @@ export function createPoller(options: PollerOptions): Poller {
         // a bus that has lost everything is filled again at once
         if (!(await answer(bus.heartbeat(readDate)))) nextCompareAt = now()
         nextHeartbeatAt = now() + HEARTBEAT_MS
+        const mark = options.mark?.()
+        // tallies do not wait for it, nor fail with it
+        if (mark !== undefined) void bus.remember(mark).catch(() => {})
       }
       if (now() >= nextCompareAt) {
         nextCompareAt = now() + COMPARE_MS

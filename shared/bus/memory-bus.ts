@@ -11,6 +11,7 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
   const listeners = new Map<string, Set<SnapshotListener>>()
   const gateways = new Map<string, { readonly presence: Presence; readonly at: number }>()
   let sourceAt: number | undefined
+  let lastMark: string | undefined
   /** The place of what is kept; of a removed poll the last one of its epoch, so that nothing of it comes back. */
   const placeOf = (slug: string): Versioned | undefined => {
     const epoch = removed.get(slug)
@@ -57,6 +58,12 @@ export function createMemoryBus(options: { readonly now: () => number }): TallyB
         known.delete(listener)
         if (known.size === 0 && listeners.get(slug) === known) listeners.delete(slug)
       }
+    },
+    async remember(mark) {
+      lastMark = mark
+    },
+    async remembered() {
+      return lastMark
     },
     async announce(presence) {
       gateways.set(presence.id, { presence, at: options.now() })

@@ -59,6 +59,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
   const sourceKeys = isCluster
     ? Array.from({ length: CLUSTER_SOURCES }, (_, index) => `${namespace}:source:${index}`)
     : [`${namespace}:source`]
+  const markKey = `${namespace}:mark`
   const presencesKey = `${namespace}:gateways`
   const presenceKey = (id: string) => `${namespace}:gateway:${id}`
   /** What this process checks the bus with: no poll has such a name. */
@@ -208,6 +209,12 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
         throw error
       }
       return unsubscribe
+    },
+    async remember(mark) {
+      await servers.at(markKey, (redis) => redis.set(markKey, mark, 'PX', KEPT_MS))
+    },
+    async remembered() {
+      return (await unlessOfAnotherKind(servers.at(markKey, (redis) => redis.get(markKey)))) ?? undefined
     },
     async announce(presence) {
       const [at, text] = [presenceKey(presence.id), JSON.stringify(presence)]

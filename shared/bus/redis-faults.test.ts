@@ -42,6 +42,8 @@ const CALLS: Record<string, (bus: TallyBus) => Promise<unknown>> = {
   keep: (bus) => bus.keep(['cats-or-dogs']),
   latest: (bus) => bus.latest(['cats-or-dogs']),
   subscribe: (bus) => bus.subscribe(`poll-${(version += 1)}`, () => {}),
+  remember: (bus) => bus.remember('a mark'),
+  remembered: (bus) => bus.remembered(),
   announce: (bus) => bus.announce({ id: 'a', phase: 'ready', sockets: 0 }),
   present: (bus) => bus.present(),
 }

@@ -253,5 +253,14 @@ for (const [name, startKind] of Object.entries(kinds)) {
       assert.equal((await bus.latest([])).sourceAt, 2_000)
       assert.equal(bus.health.ok, true)
     })
+
+    test('remembers a text for whoever asks, until it is given another', async (t) => {
+      const { bus, close } = await start()
+      t.after(close)
+      assert.equal(await bus.remembered(), undefined)
+      await bus.remember('a mark')
+      await bus.remember('a later mark')
+      assert.equal(await bus.remembered(), 'a later mark')
+    })
   })
 }

@@ -50,6 +50,12 @@ export interface TallyBus {
    */
   subscribe(slug: string, listener: SnapshotListener): Promise<() => void>
 
+  /** Keeps a text for whoever asks for it after all backends were away. */
+  remember(mark: string): Promise<void>
+
+  /** The text that was to be remembered last; undefined if the bus has forgotten. */
+  remembered(): Promise<string | undefined>
+
   /** Announces a gateway. The bus drops it unless it announces itself again within five seconds. */
   announce(presence: Presence): Promise<void>
 
