@@ -32,7 +32,7 @@ const ACCEPTED: CastOutcome = { kind: 'accepted' }
 const UNAVAILABLE: CastOutcome = { kind: 'unavailable', retryAfterMs: 1_000 }
 
 /** How long votes are held while no database takes writes, in ms: a gateway that waits longer takes a vote for one that may be cast. */
-const HOLD_MS = 2_000
+const HOLD_MS = 1_000
 
 export interface BatchWriterOptions {
   readonly database: Database
