@@ -6,10 +6,9 @@ import { Redis } from 'ioredis'
 import { calibrate } from '../support/calibration.ts'
 import { createVoter, startCluster, type Cluster, type Running } from '../support/cluster.ts'
 import { openFaultyLink } from '../support/faulty-link.ts'
-import { freePort } from '../support/free-port.ts'
 import { openMovingAddress, type MovingAddress } from '../support/postgres-address.ts'
 import type { PostgresService } from '../support/postgres-service.ts'
-import { ask, copyPostgres, startPrimary } from '../support/postgres-standby.ts'
+import { ask, copyPostgres, placeForServers, startPrimary } from '../support/postgres-standby.ts'
 import { startRedis, type RedisService } from '../support/redis-service.ts'
 import { watch, type Watcher } from '../support/watcher.ts'
 import { createTallyLedger } from '../soak/tally-ledger.ts'
@@ -48,12 +47,12 @@ describe('the primary', () => {
   }
 
   before(async () => {
-    primary = later(await startPrimary())
-    freePlace = await freePort()
+    primary = later(await startPrimary({ port: await placeForServers() }))
+    freePlace = await placeForServers()
     redis = later(await startRedis())
     address = await openMovingAddress(primary.port)
     cleaning.push(() => address[Symbol.asyncDispose]())
-    backendPorts = [String(await freePort()), String(await freePort())]
+    backendPorts = [String(await placeForServers()), String(await placeForServers())]
     const [hosts, single] = urls()
     cluster = await startCluster({ servers: { databaseUrl: hosts, redisUrl: redis.url }, backends: 0, gateways: 0 })
     cleaning.push(() => cluster[Symbol.asyncDispose]())

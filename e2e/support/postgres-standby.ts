@@ -1,5 +1,6 @@
 /** Copies of a running Postgres: standbys that stream from it, which may be promoted, and base backups. */
 import { chown, mkdtemp, rm } from 'node:fs/promises'
+import { createServer as createNetServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, type QueryResultRow } from 'pg'
@@ -36,6 +37,23 @@ const SETTINGS = { ...REPLICATION, jit: 'off', shared_buffers: '64MB' }
 /** Starts a Postgres from which copies can be taken. */
 export async function startPrimary({ settings = {}, ...options }: PostgresOptions = {}): Promise<PostgresService> {
   return await startPostgres({ ...options, settings: { ...REPLICATION, ...settings } })
+}
+
+/**
+ * A port for servers that take turns at it. It lies below those that the system gives away, so that nobody else gets it while it is free for
+ * a moment.
+ */
+export async function placeForServers(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const server = createNetServer()
+    const listens = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!listens) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
 
 /** Copies a running Postgres with `pg_basebackup`. `url`: of its superuser; a standby streams from that address. */
