@@ -208,6 +208,12 @@ describe('limits', { concurrency: true }, () => {
       const problem = JSON.parse(body) as { type: string; status: number; detail: string }
       assert.deepEqual([problem.type, problem.status], [`/problems/${kind}`, status])
     }
+    // what comes after a request that is not answered yet is no answer to it
+    const pipelined = connect({ host: hostname, port: Number(port) }).on('error', () => {})
+    pipelined.write('GET /api/polls HTTP/1.1\r\nHost: x\r\n\r\nhello\r\n\r\n')
+    let heard = ''
+    for await (const chunk of pipelined) heard += String(chunk)
+    assert.doesNotMatch(heard, /^HTTP\/1\.1 400 /)
     const old = connect({ host: hostname, port: Number(port) })
     old.write('GET /live HTTP/1.0\r\n\r\n')
     assert.match(String((await once(old, 'data'))[0]), /^HTTP\/1\.1 200 /)

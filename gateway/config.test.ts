@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import type { Host } from '../shared/config/load.ts'
 import { loadGatewayConfig } from './config.ts'
 
-/** Loads the configuration with these variables; returns the drain, or the exit code and what was written. */
-function load(env: Record<string, string>) {
+/** Loads the configuration with these variables; returns it, or the exit code and what was written. */
+function loadAll(env: Record<string, string>) {
   const exited = new Error('exited')
   let [code, written] = [0, '']
   const host: Host = {
@@ -18,11 +18,16 @@ function load(env: Record<string, string>) {
     },
   }
   try {
-    return loadGatewayConfig(host).drain
+    return loadGatewayConfig(host)
   } catch (error) {
     if (error !== exited) throw error
     return { code, written }
   }
+}
+/** The same, but for the drain alone. */
+function load(env: Record<string, string>) {
+  const outcome = loadAll(env)
+  return 'code' in outcome ? outcome : outcome.drain
 }
 const drain = (noticeMs: number, spreadMs: number, deadlineMs: number) => ({
   DRAIN_NOTICE_MS: String(noticeMs),
@@ -53,5 +58,17 @@ test('a deadline before which not all sockets can be closed is refused, and the 
     assert.equal(outcome.code, 2)
     assert.match(outcome.written, new RegExp(`DRAIN_DEADLINE_MS must be at least ${enough} `))
     assert.match(outcome.written, new RegExp(`DRAIN_NOTICE_MS is ${noticeMs} and DRAIN_SPREAD_MS is ${spreadMs}\\b`))
+  }
+})
+
+test('unless it is said how many sockets one address gets, it gets half', () => {
+  for (const [env, maxSocketsPerAddress] of [
+    [{}, 10_000],
+    [{ MAX_SOCKETS: '31' }, 16],
+    [{ MAX_SOCKETS: '31', MAX_SOCKETS_PER_ADDRESS: '31' }, 31],
+  ] as const) {
+    const outcome = loadAll(env)
+    assert.ok('edge' in outcome)
+    assert.equal(outcome.edge.maxSocketsPerAddress, maxSocketsPerAddress)
   }
 })
