@@ -4,6 +4,7 @@ import { request, type IncomingHttpHeaders } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { ADMIN_TOKEN, createVoter, startCluster, type Cluster } from './support/cluster.ts'
+import { fuzz } from './support/fuzz.ts'
 import { misfits, type Schema } from './support/json-schema.ts'
 
 type Content = Readonly<Record<string, { readonly schema: Schema }>>
@@ -147,7 +148,7 @@ describe('the description of the API', () => {
         else assert.ok(answer.status >= 400, what)
         if (CHANGES.has(operation.operationId ?? '') && answer.status < 300) await createPolls()
       }),
-      { numRuns: 600 },
+      fuzz(600),
     )
     const seen = [...counts].map(([outcome, times]) => `${outcome}: ${times}`)
     for (const { operationId } of operations)

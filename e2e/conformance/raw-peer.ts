@@ -8,6 +8,8 @@ import { PROMPT_MS } from './peer.ts'
 
 export interface RawPeer {
   write(bytes: Uint8Array): void
+  /** Sends no more. */
+  end(): void
   /** Resolves to the code of the close frame that comes, or to `undefined` when the connection ends without one. */
   closeCode(): Promise<number | undefined>
 }
@@ -67,6 +69,7 @@ export async function connectRaw(url: string, poll: string, headers: readonly st
 
   return {
     write: (bytes) => void stream.write(bytes),
+    end: () => void stream.end(),
     async closeCode() {
       await soon(ended, PROMPT_MS, 'the server has not closed the connection')
       for (let rest = received; rest.length >= 2;) {

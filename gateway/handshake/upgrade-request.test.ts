@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { fuzz } from '../../e2e/support/fuzz.ts'
 import { SERVER_OPTIONS } from '../../shared/lifecycle/http-server.ts'
 import { readUpgradeRequest } from './upgrade-request.ts'
 
@@ -94,7 +95,7 @@ test('whatever is read, the HTTP server reads in the same way', async (t) => {
       stream.destroy()
       client.destroy()
     }),
-    { numRuns: 500 },
+    fuzz(500),
   )
   assert.ok(alike > 100, `${alike} requests were compared`)
 })
