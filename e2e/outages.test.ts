@@ -105,23 +105,21 @@ async function leavesCleanly(cluster: Cluster, boundMs: number) {
 }
 
 describe('Redis', () => {
-  test('hangs for six seconds: votes are acknowledged, screens say that they are behind, and are right two seconds later', async (t) => {
+  test('hangs for six seconds: votes are acknowledged, screens stay live, and are right two seconds later', async (t) => {
     const scene = await startScene(t)
     await scene.redis.pause()
     const pausedAt = performance.now()
-    const behind = scene.screens.map(async (screen) => {
-      await screen.until((frame) => frame.type === 'alive' && (frame.silentMs ?? 0) > 0)
-      return performance.now() - pausedAt
-    })
     while (performance.now() - pausedAt < 6_000) assert.equal(await scene.vote(), 200)
-    const saidAfterMs = await Promise.all(behind)
+    // the gateways ask the backends meanwhile
+    for (const screen of scene.screens) {
+      assert.ok(!screen.frames.some((frame) => frame.type === 'alive' && (frame.silentMs ?? 0) > 0))
+    }
+    const whileHungMs = await scene.screensAreRight()
     await scene.redis.resume()
+    assert.equal(await scene.vote(), 200)
     const tookMs = await scene.screensAreRight()
-    t.diagnostic(
-      `screens said so after ${saidAfterMs.map(Math.round).join(' and ')} ms, and were right after ${Math.round(tookMs)} ms`,
-    )
-    assert.ok(Math.max(...saidAfterMs) <= 5_000 * slowness)
-    assert.ok(tookMs <= 2_000 * slowness, `${tookMs} ms`)
+    t.diagnostic(`screens were right after ${Math.round(whileHungMs)} ms while it hung, and after ${Math.round(tookMs)} ms later`)
+    assert.ok(Math.max(whileHungMs, tookMs) <= 2_000 * slowness, `${whileHungMs} and ${tookMs} ms`)
     await leavesCleanly(scene.cluster, 4_000 * slowness)
   })
 

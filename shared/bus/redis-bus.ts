@@ -31,7 +31,7 @@ export interface RedisBusOptions {
 }
 
 /** How often everything is checked, in ms: more often than a silent connection is closed. */
-const CHECK_INTERVAL_MS = 1_000
+const CHECK_INTERVAL_MS = 500
 /** How long Redis keeps what a check writes, in ms. */
 const CHECK_KEPT_MS = 10_000
 /** In a cluster the sign of life of the backends is kept so many times, so that it is there although a master is not. */

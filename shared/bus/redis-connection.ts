@@ -7,7 +7,7 @@ import type { RedisAddress, RedisHost } from './redis-url.ts'
 const SOCKET_TIMEOUT_MS = 3_000
 const CONNECT_MS = 2_000
 /** No two tries to reconnect are further apart than this, in ms. */
-const MAX_RECONNECT_MS = 500
+const MAX_RECONNECT_MS = 250
 /** How long a Sentinel may take to say where the master is, in ms, and after how long all of them are asked again. */
 const SENTINEL_MS = 1_000
 const SENTINELS_AGAIN_MS = 250

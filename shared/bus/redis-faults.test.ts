@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'node:test'
 import { Redis } from 'ioredis'
@@ -220,6 +222,42 @@ test('a hundred kills of its connections leave the bus working', { timeout: 60_0
   await bus.close()
   admin.disconnect()
 })
+
+test(
+  'a master that is made a replica in place is left, and the next one at its address is found',
+  { timeout: 60_000 },
+  async (t) => {
+    await using one = await startRedis()
+    await using other = await startRedis()
+    let target = one.port
+    const sockets = new Set<Socket>()
+    // as a name does that leads to whoever is the master, and does not cut the connections to who was
+    const name = createServer((near) => {
+      const far = connect(target, '127.0.0.1')
+      for (const socket of [near, far]) sockets.add(socket.on('error', () => {}))
+      near.pipe(far).pipe(near)
+    })
+    name.listen(0, '127.0.0.1')
+    await once(name, 'listening')
+    const { port } = name.address() as AddressInfo
+    const bus = await open(`redis://127.0.0.1:${port}`)
+    const admin = new Redis(one.url)
+    t.after(async () => {
+      admin.disconnect()
+      await bus.close()
+      for (const socket of sockets) socket.destroy()
+      name.close()
+    })
+    const heard = Promise.withResolvers<void>()
+    await bus.subscribe('cats-or-dogs', () => heard.resolve())
+    target = other.port
+    await admin.call('REPLICAOF', '127.0.0.1', String(other.port))
+    const tookMs = await untilItWorks(() => bus.admit(nextSnapshot()))
+    assert.ok(tookMs <= 2_000, `${tookMs} ms`)
+    await settles('the subscription', heardAgain(bus, heard.promise))
+    await untilItWorks(async () => assert.ok(bus.health.ok))
+  },
+)
 
 test('closing takes no longer than a moment when Redis does not answer', async () => {
   await using redis = await startRedis()
