@@ -22,7 +22,7 @@ const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
 function check(t: TestContext, part: string, failure: string, seen: Seen, behindMs: number) {
   t.diagnostic(JSON.stringify(seen))
   assert.equal(seen.refused, 0)
-  assert.ok(seen.acknowledged > 50, `${seen.acknowledged} votes`)
+  assert.ok(seen.acknowledged > 20, `${seen.acknowledged} votes`)
   assert.ok(seen.pauseMs <= 1_000 * slowness, `no vote was acknowledged for ${seen.pauseMs} ms`)
   assert.ok(seen.behindMs <= behindMs * slowness, `screens were ${seen.behindMs} ms behind`)
   assert.equal(seen.silentMs, 0, 'they stayed live')
@@ -143,26 +143,27 @@ test(
     const first = scene.vote()
     await delay(500)
     await first.end()
-    await replica.pause()
+    const admin = new Redis(replica.url)
+    t.after(() => admin.disconnect())
+    const key = `livetally:tally:${POLL}`
+    const older = await admin.hgetall(key)
     const second = scene.vote()
     await delay(500)
     await second.end()
     // a gateway that follows no poll yet reads what the promoted one keeps
     const newcomer = await scene.cluster.startGateway()
     await master.kill()
-    await replica.resume()
-    const admin = new Redis(replica.url)
-    t.after(() => admin.disconnect())
     for (const deadline = performance.now() + 30_000; !(await admin.set('livetally:test', '1').catch(() => ''));) {
       assert.ok(performance.now() < deadline, 'there is no new master')
       await delay(10)
     }
+    // what it would keep if it had not got the last ones before the master was killed
+    await admin.hset(key, older)
     const promotedAt = performance.now()
     const screen = await watch(newcomer.url, [POLL])
     const right = (await (await fetch(`${newcomer.url}/api/polls/${POLL}`)).json()) as { tally: { total: number } }
     await screen.until((frame) => frame.type === 'tally' && frame.total >= right.tally.total)
     const shownMs = performance.now() - promotedAt
-    const key = `livetally:tally:${POLL}`
     const kept = async () =>
       (JSON.parse((await admin.hget(key, 'snapshot')) ?? '{"tally":{"total":-1}}') as typeof right).tally.total
     while ((await kept()) < right.tally.total) {
