@@ -1,0 +1,265 @@
+/** What can go wrong in a world. Each kind does it to a target and returns what ends it. */
+import type { Screen, Service } from './inhabitants.ts'
+import { createMachine, on, plan, resume, stop, time } from './scheduler.ts'
+import { openScreen } from './screen.ts'
+import type { Tables, Write } from './tables.ts'
+import type { World } from './world.ts'
+
+type Undo = () => void
+/** `target` chooses among whoever it may be done to. */
+type Inflict = (world: World, target: number, forMs: number) => Undo | void
+
+/** A screen says by itself that its feed is dead after 35 s, and needs some more to find another. */
+const UNTIL_SILENCE_MS = 60_000
+
+const one = <T>(items: readonly T[], target: number): T | undefined => items[target % Math.max(1, items.length)]
+const remaining = (world: World, kind: Service['kind']) => world.running(kind).filter(({ leavingAt }) => leavingAt === undefined)
+
+function excuseScreen(screen: Screen, forMs: number): void {
+  screen.excusedUntil = Math.max(screen.excusedUntil, time() + forMs)
+}
+
+/** Excuses the screens that have a socket to the gateway. */
+function excuse(world: World, gateway: string, forMs: number): void {
+  for (const screen of world.screens) {
+    if ([...screen.sockets].some((socket) => socket.gateway === gateway)) excuseScreen(screen, forMs + UNTIL_SILENCE_MS)
+  }
+}
+
+const namesOf = (world: World) =>
+  world.services.filter(({ machine }) => machine.state !== 'dead').map(({ machine }) => machine.name)
+
+function partition({ network }: World, from: readonly (string | undefined)[], to: string): Undo {
+  for (const name of from) if (name !== undefined) network.block(name, to)
+  return () => {
+    for (const name of from) if (name !== undefined) network.heal(name, to)
+  }
+}
+
+function stopService(world: World, service: Service | undefined): Undo | undefined {
+  if (service === undefined) return undefined
+  stop(service.machine)
+  world.judge.forgetPending()
+  return () => {
+    if (service.machine.state === 'stopped')
+      world.sometimes.note('a process that was stopped goes on with what it had read before')
+    resume(service.machine)
+    world.judge.forgetPending()
+  }
+}
+
+function replaceBackend(world: World, service: Service | undefined): void {
+  if (service === undefined) return
+  const { name } = service.machine
+  world.leave(service)
+  const succeed = () => {
+    if (service.machine.state === 'dead') world.startBackend(name)
+    else plan(world.outside, 50, succeed)
+  }
+  succeed()
+}
+
+function crash(world: World, service: Service | undefined, isSilent: boolean): Undo | undefined {
+  if (service === undefined) return undefined
+  if (service.kind === 'gateway' && isSilent) excuse(world, service.machine.name, 0)
+  world.crash(service, isSilent)
+  world.judge.forgetPending()
+  return () => void (service.kind === 'gateway' ? world.startGateway() : world.startBackend(service.machine.name))
+}
+
+function restartRedis(world: World, keys: ReturnType<World['redis']['saved']>, name: string): Undo | undefined {
+  if (world.redis.machine.state === 'dead') return undefined
+  world.crashServer(world.redis.machine)
+  return () => {
+    world.sometimes.note(name)
+    world.redis.replace(createMachine('redis'), keys)
+  }
+}
+
+function restartPostgres(world: World, tables: Tables, identity?: string): Undo | undefined {
+  const { postgres } = world
+  if (postgres.machine.state === 'dead') return undefined
+  world.crashServer(postgres.machine)
+  return () => {
+    postgres.refusesUntil = time() + 200
+    postgres.replace(createMachine('postgres'), tables, identity)
+    world.judge.committed()
+  }
+}
+
+/** The server dies, and what it had some time before comes back. */
+function loseCommits(world: World, forMs: number, identity?: string): Undo {
+  const tables = world.postgres.tables.copy()
+  const history = world.postgres.tables
+  const from = time()
+  let undo: Undo | undefined
+  plan(world.outside, forMs / 3, () => {
+    // meanwhile it may have been replaced by another one
+    if (world.postgres.tables === history) undo = restartPostgres(world, tables, identity)
+  })
+  return () => {
+    if (undo !== undefined) world.judge.losses.push({ from, to: time() })
+    undo?.()
+  }
+}
+
+const until = (forMs: number) => time() + forMs
+
+export const FAULTS = {
+  'redis stalls': ({ redis }) => {
+    const { machine } = redis
+    stop(machine)
+    return () => resume(machine)
+  },
+  'redis dies': (world) => restartRedis(world, new Map(), 'Redis comes back empty'),
+  'redis comes back older': (world, _, forMs) => {
+    const keys = world.redis.saved()
+    let undo: Undo | undefined
+    plan(world.outside, forMs / 3, () => (undo = restartRedis(world, keys, 'Redis comes back older than what screens show')))
+    return () => undo?.()
+  },
+  'redis refuses writes': ({ redis }, _, forMs) => void (redis.refusesUntil = until(forMs)),
+  'redis loses an answer': ({ redis }) => {
+    redis.swallows += 1
+    return () => void (redis.swallows = 0)
+  },
+  'redis cuts connections': ({ redis }) => redis.cutAll(),
+  'gateway loses redis': (world, target) => partition(world, [one(world.running('gateway'), target)?.machine.name], 'redis'),
+  'backend loses redis': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'redis'),
+  'all lose redis': (world) => partition(world, namesOf(world), 'redis'),
+  'postgres stalls': ({ postgres }) => {
+    const { machine } = postgres
+    stop(machine)
+    return () => resume(machine)
+  },
+  'postgres restarts': (world) => restartPostgres(world, world.postgres.tables),
+  'postgres fails over and loses commits': (world, target, forMs) => loseCommits(world, forMs, `after ${target}`),
+  'postgres loses commits': (world, _, forMs) => loseCommits(world, forMs),
+  'postgres refuses sessions': (world, _, forMs) => {
+    world.postgres.refusesUntil = until(forMs)
+    for (const name of namesOf(world)) world.network.cut(name, 'postgres')
+  },
+  'postgres is slow': ({ postgres }, target) => {
+    postgres.slowMs = [60, 400, 3_200][target % 3] ?? 60
+    return () => void (postgres.slowMs = 3)
+  },
+  'postgres does not confirm commits': ({ postgres }, _, forMs) => void (postgres.forgetsUntil = until(forMs)),
+  'postgres cuts connections': (world) => {
+    for (const name of namesOf(world)) world.network.cut(name, 'postgres')
+  },
+  'backend loses postgres': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'postgres'),
+  'gateway loses backend': (world, target) =>
+    partition(world, [one(world.running('gateway'), target)?.machine.name], `backend-${1 + ((target >> 3) % 2)}`),
+  'gateway stops': (world, target, forMs) => {
+    const gateway = one(world.running('gateway'), target)
+    if (gateway !== undefined) excuse(world, gateway.machine.name, forMs)
+    return stopService(world, gateway)
+  },
+  'backend stops': (world, target) => stopService(world, one(world.running('backend'), target)),
+  'gateway dies': (world, target) => crash(world, one(remaining(world, 'gateway'), target), false),
+  'gateway vanishes': (world, target) => crash(world, one(remaining(world, 'gateway'), target), true),
+  'backend dies': (world, target) => crash(world, one(remaining(world, 'backend'), target), false),
+  'gateway is replaced': (world, target) => {
+    const gateway = one(remaining(world, 'gateway'), target)
+    if (gateway === undefined) return
+    world.startGateway()
+    // a rollout goes on when the new one is ready
+    plan(world.outside, 700, () => world.leave(gateway))
+  },
+  'backend is replaced': (world, target) => replaceBackend(world, one(remaining(world, 'backend'), target)),
+  'balancer stalls': ({ balancer }) => {
+    stop(balancer.machine)
+    return () => resume(balancer.machine)
+  },
+  'screen loses its gateway': (world, target, forMs) => {
+    const screen = one(world.screens, target)
+    const gateways = [...(screen?.sockets ?? [])].map(({ gateway }) => gateway)
+    if (screen === undefined) return
+    excuseScreen(screen, forMs + UNTIL_SILENCE_MS)
+    return partition(world, gateways, screen.machine.name)
+  },
+  "screen's connection dies without a word": (world, target) => {
+    const screen = one(world.screens, target)
+    if (screen === undefined) return
+    excuseScreen(screen, UNTIL_SILENCE_MS)
+    for (const { gateway } of screen.sockets) world.network.loseSilently(screen.machine.name, gateway)
+  },
+  "screen's connections are cut": (world, target) => {
+    const screen = one(world.screens, target)
+    for (const { gateway } of screen?.sockets ?? []) world.network.cut(screen!.machine.name, gateway)
+  },
+  'screen freezes': (world, target, forMs) => {
+    const screen = one(world.screens, target)
+    if (screen === undefined) return
+    stop(screen.machine)
+    excuseScreen(screen, forMs + 2_000)
+    return () => resume(screen.machine)
+  },
+  'screen is far away': (world, target) => {
+    const screen = one(world.screens, target)
+    if (screen === undefined) return
+    world.network.slow(screen.machine.name, 50 + (target % 300))
+    return () => world.network.slow(screen.machine.name, 0)
+  },
+  'screen comes': (world, target) => {
+    world.screens.push(openScreen(`late-${world.screens.length + 1}`, world.slugs.slice(target % world.slugs.length)))
+  },
+  'a wall clock steps': (world, target) => {
+    const machine = one(
+      [...world.services, ...world.screens].map((each) => each.machine),
+      target,
+    )
+    if (machine === undefined) return
+    const byMs = ((target % 41) - 20) * 1_000
+    machine.dateAheadMs += byMs
+    if (byMs < 0) world.sometimes.note('a wall clock steps back')
+  },
+  'poll is edited': (world, target) => {
+    const change =
+      target % 3 === 0 ? { question: `${target}?` } : { state: target % 3 === 1 ? ('closed' as const) : ('open' as const) }
+    organise(world, world.postgres.tables.edit(one(world.slugs, target) ?? '', change))
+  },
+  'poll is reset': (world, target) => {
+    const slug = one(world.slugs, target) ?? ''
+    organise(world, (xid) => {
+      world.postgres.tables.reset(slug)(xid)
+      world.judge.emptied.set(slug, time())
+    })
+  },
+  'poll is removed': (world, target) => {
+    const slug = one(world.slugs, target) ?? ''
+    organise(world, (xid) => {
+      world.postgres.tables.remove(slug)(xid)
+      world.judge.emptied.set(slug, time())
+    })
+    return () =>
+      organise(world, (xid) => {
+        world.postgres.tables.create(slug)(xid)
+        world.sometimes.note('a poll is made anew under the name of a removed one')
+      })
+  },
+} satisfies Record<string, Inflict>
+
+export type FaultKind = keyof typeof FAULTS
+
+/** After these a screen may need half a minute to notice that its feed is dead. */
+export const LONG: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'gateway vanishes',
+  "screen's connection dies without a word",
+  'screen loses its gateway',
+  'gateway stops',
+])
+/** Nobody may notice these. */
+export const QUIET: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'gateway is replaced',
+  'backend is replaced',
+  'a wall clock steps',
+  'screen comes',
+])
+
+/** Runs an organiser's transaction, if the database is there. */
+function organise(world: World, write: Write): void {
+  const { postgres } = world
+  // what is refused, or lost with its server, the organiser would try again
+  on(postgres.machine, () => void postgres.transact(write).catch(() => {}))
+}

@@ -1,0 +1,101 @@
+/** Runs one schedule: the world starts, people vote while faults happen, everything heals, screens catch up, all leave. */
+import { FAULTS, LONG, QUIET } from './faults.ts'
+import type { Violation } from './judge.ts'
+import type { Plan } from './plan.ts'
+import { begin, note, plan as planEvent, runUntil, stepsSoFar, time, traceHash } from './scheduler.ts'
+import { openScreen } from './screen.ts'
+import { startVoter } from './voter.ts'
+import { World } from './world.ts'
+
+export interface Outcome {
+  readonly violation: Violation | undefined
+  readonly sometimes: ReadonlyMap<string, number>
+  readonly trace: string
+  readonly steps: number
+  /** Virtual milliseconds. */
+  readonly tookMs: number
+}
+
+const START_MS = 4_000
+const LOOK_MS = 250
+/** How soon every screen is right once nothing is wrong: a client waits ten seconds at most before it dials again. */
+const CATCH_UP_MS = 16_000
+/** And where one has to find out by silence that its feed is dead. */
+const CATCH_UP_LATE_MS = 75_000
+const LEAVE_MS = 8_000
+
+export async function runSchedule(plan: Plan): Promise<Outcome> {
+  let world: World | undefined
+  begin(plan.seed, (fault, machine) => {
+    const what = fault instanceof Error ? (fault.stack ?? fault.message) : String(fault)
+    world?.judge.fail('no fault is left uncaught', `${machine.name}: ${what}`)
+  })
+  world = new World(Array.from({ length: plan.polls }, (_, place) => ['tea', 'mate'][place] ?? ''))
+  await runPlan(world, plan)
+  const { judge, sometimes } = world
+  return { violation: judge.violation, sometimes: sometimes.met, trace: traceHash(), steps: stepsSoFar(), tookMs: time() }
+}
+
+async function runPlan(world: World, plan: Plan): Promise<void> {
+  const { judge, postgres, balancer } = world
+  const isOver = () => judge.violation !== undefined
+  const wait = async (ms: number, isDone: () => boolean = () => false) => await runUntil(time() + ms, () => isOver() || isDone())
+
+  for (const slug of world.slugs) postgres.tables.create(slug)(postgres.tables.nextXid++)
+  judge.committed()
+  for (const name of ['backend-1', 'backend-2']) world.startBackend(name)
+  world.startGateway()
+  world.startGateway()
+  balancer.start()
+  await wait(START_MS, () => balancer.ready.length === 2)
+  if (balancer.ready.length < 2) return judge.fail('services start', `${balancer.ready.length} gateways are ready`)
+  for (let n = 1; n <= plan.screens; n++) world.screens.push(openScreen(`screen-${n}`, world.slugs))
+  for (let n = 1; n <= plan.voters; n++) {
+    world.voters.push(startVoter(`voter-${n}`, world.slugs[n % world.slugs.length] ?? '', plan.pauseMs))
+  }
+  const look = () => {
+    judge.look()
+    planEvent(world.outside, LOOK_MS, look)
+  }
+  look()
+
+  const begunAt = time()
+  judge.isQuiet = plan.faults.every(({ kind }) => QUIET.has(kind))
+  for (const { kind, at, forMs, target } of plan.faults) {
+    planEvent(world.outside, begunAt + at - time(), () => {
+      note(kind)
+      const undo = FAULTS[kind](world, target, forMs)
+      if (undo) planEvent(world.outside, forMs, undo)
+    })
+  }
+  await wait(plan.voteUntilMs)
+  for (const voter of world.voters) voter.stop()
+  await wait(plan.workMs - plan.voteUntilMs + 100)
+  if (isOver()) return
+
+  // every fault has ended
+  if (plan.isFreshInTheEnd) {
+    world.startGateway()
+    await wait(900)
+    world.screens.push(openScreen('fresh', world.slugs))
+  }
+  const late = plan.faults.some(({ kind }) => LONG.has(kind)) ? CATCH_UP_LATE_MS : CATCH_UP_MS
+  let missing: string | undefined = 'nothing was looked at'
+  const isRight = () => {
+    if (world.voters.some(({ isSending }) => isSending)) missing = 'a vote is under way'
+    else if (world.isReplacing()) missing = 'a process is being replaced'
+    else missing = judge.missing()
+    return missing === undefined
+  }
+  const until = time() + late
+  while (!isOver() && !isRight() && time() < until) await wait(LOOK_MS)
+  if (isOver()) return
+  if (missing !== undefined) return judge.fail('every screen is right again', `after ${late} ms ${missing}`)
+  judge.mustKeepVotes()
+
+  for (const screen of world.screens) screen.close()
+  for (const service of world.services) world.leave(service)
+  await wait(LEAVE_MS, () => world.services.every(({ machine }) => machine.state === 'dead'))
+  const staying = world.services.find(({ machine }) => machine.state !== 'dead')
+  if (staying) judge.fail('a process that is told to leave does so in time', `${staying.machine.name} stays`)
+}
