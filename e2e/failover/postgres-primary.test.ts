@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
 import { Redis } from 'ioredis'
+import { connectPostgres } from '../../backend/database/postgres.ts'
 import { calibrate } from '../support/calibration.ts'
 import { createVoter, startCluster, type Cluster, type Running } from '../support/cluster.ts'
+import { createTestLog } from '../support/databases-under-test.ts'
 import { openFaultyLink } from '../support/faulty-link.ts'
 import { openMovingAddress, type MovingAddress } from '../support/postgres-address.ts'
 import type { PostgresService } from '../support/postgres-service.ts'
@@ -280,6 +282,30 @@ describe('the primary', () => {
     await votes(1)
     await untilShown()
     assert.equal(shown().epoch, epoch)
+  })
+
+  test('is another database at once when a standby is promoted, however far the log has got there', async (t) => {
+    for (const { child } of cluster.backends.splice(0)) await child.stop()
+    const standby = later(await copyPostgres(primary.url, { follows: true, port: freePlace }))
+    await standby.start()
+    const database = await connectPostgres({ url: urls()[1], log: createTestLog(), migrations: false })
+    t.after(() => database.close())
+    const epoch = async () => {
+      const session = await database.openSession({ label: 'another' })
+      const [row] = await session.query<{ epoch: number }>({ text: 'SELECT max(epoch) AS epoch FROM livetally.polls' })
+      await session.close()
+      return row?.epoch ?? 0
+    }
+    const epochBefore = await epoch()
+    // pages for the checkpoint that follows the promotion, which takes its time
+    await ask(primary.url, 'CREATE TABLE other AS SELECT generate_series(1, 20000) AS n')
+    await caughtUp(primary)
+    await primary.crash()
+    await standby.promote()
+    // other programs write there before anybody of Livetally comes
+    await ask(standby.url, "SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
+    address.move(standby.port)
+    assert.ok((await epoch()) > epochBefore)
   })
 })
 
