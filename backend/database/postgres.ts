@@ -81,15 +81,17 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   } finally {
     await first.close()
   }
+  const usable = new WeakSet<Client>()
   const pool = new Pool({
     ...configOf(hosts.url, 'pool', STATEMENT_MS, hosts.count),
     max: options.maxConnections ?? 6,
-    Client: clientOf(hosts),
+    Client: clientOf(hosts, usable),
     // oxlint-disable-next-line no-misused-promises -- the pool waits for it, which its types do not say
     onConnect: async (client) => {
       try {
         await primary.enter(client as Client)
         if (directUrl === url) await setTimeouts(client)
+        usable.add(client as Client)
       } catch (error) {
         // the pool waits until it has ended
         cut(client as Client)
@@ -118,11 +120,15 @@ async function connectTo(hosts: Hosts, label: string, statementTimeoutMs: number
   }
 }
 
-/** Clients for a pool, which connect to whichever host is used at the time. */
-function clientOf(hosts: Hosts) {
+/** Clients for a pool, which connect to whichever host is used at the time. One that ends before it was usable has the next host used. */
+function clientOf(hosts: Hosts, usable: WeakSet<Client>) {
   return class extends Client {
     constructor(config?: ClientConfig) {
-      super({ ...config, connectionString: hosts.url })
+      const { url } = hosts
+      super({ ...config, connectionString: url })
+      this.once('end', () => {
+        if (!usable.has(this)) hosts.skip(url)
+      })
     }
   }
 }

@@ -10,6 +10,7 @@ import { startChild } from '../support/child.ts'
 import { ADMIN_TOKEN, COOKIE_SECRET, createVoter, startCluster } from '../support/cluster.ts'
 import { mustCountHistories } from '../support/counting-histories.ts'
 import { createTestLog, underTest } from '../support/databases-under-test.ts'
+import { openFaultyLink } from '../support/faulty-link.ts'
 import { startPgbouncer, type PgbouncerService } from '../support/pgbouncer-service.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { watch } from '../support/watcher.ts'
@@ -154,6 +155,28 @@ describe('a database behind PgBouncer', () => {
     await using refused = startChild({ entry: 'backend/main.ts', env: alone })
     assert.equal((await refused.exited).code, 1)
     assert.ok(refused.logs.some(({ msg }) => msg?.startsWith('cannot start: DATABASE_URL leads to a pooler')))
+  })
+
+  test('with a pooler before each server goes by way of the other one, when the server behind the one in use is gone', async () => {
+    const link = await openFaultyLink(Number(new URL(direct.url).port))
+    const behindLink = new URL(direct.url)
+    behindLink.port = String(link.port)
+    await using first = await startPgbouncer({ url: behindLink.href, mode: 'transaction' })
+    const [one, other] = [new URL(first.url), new URL(urlOf('transaction'))]
+    const url = first.url.replace(one.host, `${one.host},${other.host}`)
+    const database = await connectPostgres({ url, directUrl: direct.url, log })
+    await Promise.all(Array.from({ length: 20 }, () => database.query(sql('SELECT pg_sleep(0.02)'))))
+    await link[Symbol.asyncDispose]()
+    const startedAt = performance.now()
+    const isAnswered = async () =>
+      await database.query(sql('SELECT 1')).then(
+        () => true,
+        () => false,
+      )
+    // the connections that there are fail first
+    while (!(await isAnswered())) assert.ok(performance.now() - startedAt < 10_000, 'no query is answered')
+    assert.deepEqual(new Set(await Promise.all(Array.from({ length: 20 }, isAnswered))), new Set([true]))
+    await database.close()
   })
 
   test('is refused at the start, in a sentence, where it cannot work', async () => {
