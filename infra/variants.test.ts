@@ -30,6 +30,8 @@ const VARIANTS = [
   ['compose.yaml', 'infra/compose/tls.yaml', []],
   ['compose.yaml', 'infra/compose/front-proxy.yaml', []],
   ['compose.yaml', 'infra/haproxy/compose.yaml', ['haproxy']],
+  ['compose.yaml', 'infra/compose/backup.yaml', ['backups', 'dump', 'restore-dump', 'base-backup', 'restore-base-backup']],
+  ['compose.yaml', 'infra/compose/data-layer.yaml', ['standby', 'pgbouncer', 'pgbouncer-standby', 'redis-replica', 'sentinel']],
   ['infra/swarm/stack.yml', 'infra/swarm/tls.yml', []],
   ['infra/swarm/stack.yml', 'infra/swarm/front-proxy.yml', []],
   ['infra/swarm/stack.yml', 'infra/swarm/blue-green.yml', ['gateway-green']],

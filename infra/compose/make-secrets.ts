@@ -11,6 +11,9 @@ if (directory === undefined) throw new Error('usage: make-secrets.ts DIRECTORY')
 
 const password = keep('postgres-password', random)
 keep('database-url', () => `postgres://livetally:${password}@postgres:5432/livetally`)
+// for infra/compose/data-layer.yaml: by way of the poolers, and directly, whichever server takes writes
+keep('pooler-url', () => `postgres://livetally:${password}@pgbouncer:6432,pgbouncer-standby:6432/livetally`)
+keep('servers-url', () => `postgres://livetally:${password}@postgres:5432,standby:5432/livetally`)
 keep('cookie-secret', random)
 keep('admin-token', random)
 
