@@ -7,8 +7,8 @@ import { slotOf } from '../../shared/bus/redis-slot.ts'
 import { calibrate } from '../support/calibration.ts'
 import { startRedisCluster } from '../support/redis-cluster.ts'
 import { POLL, startRedisScene, type Seen } from '../support/redis-scene.ts'
-import { startSentinels } from '../support/redis-sentinel.ts'
-import { startRedis } from '../support/redis-service.ts'
+import { startSentinels, type SentinelService } from '../support/redis-sentinel.ts'
+import { startRedis, type RedisService } from '../support/redis-service.ts'
 import { recordRow } from './rows.ts'
 
 const { slowness } = await calibrate()
@@ -19,7 +19,6 @@ const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
 function check(t: TestContext, part: string, failure: string, seen: Seen, { behindMs }: { readonly behindMs: number }) {
   t.diagnostic(JSON.stringify(seen))
   assert.equal(seen.refused, 0)
-  assert.ok(seen.acknowledged > 20, `${seen.acknowledged} votes`)
   assert.ok(seen.pauseMs <= 1_000 * slowness, `no vote was acknowledged for ${seen.pauseMs} ms`)
   assert.ok(seen.behindMs <= behindMs * slowness, `screens were ${seen.behindMs} ms behind`)
   assert.equal(seen.silentMs, 0, 'they stayed live')
@@ -32,13 +31,17 @@ function check(t: TestContext, part: string, failure: string, seen: Seen, { behi
   })
 }
 
-/** Resolves once the server takes writes. */
-async function untilMaster(redis: Redis): Promise<void> {
+/** Resolves once the server takes writes, and the Sentinels say so. */
+async function untilMaster(sentinels: SentinelService, { url, port }: RedisService): Promise<void> {
+  const redis = new Redis(url)
+  const isMaster = async () =>
+    (await redis.set('livetally:test', '1').catch(() => '')) === 'OK' && (await sentinels.master()) === port
   const deadline = performance.now() + 30_000
-  while (!(await redis.set('livetally:test', '1').catch(() => ''))) {
+  while (!(await isMaster())) {
     assert.ok(performance.now() < deadline, 'there is no new master')
     await delay(10)
   }
+  redis.disconnect()
 }
 
 test(
@@ -51,9 +54,7 @@ test(
     const voting = scene.vote()
     await delay(500)
     await master.kill()
-    const admin = new Redis(replica.url)
-    t.after(() => admin.disconnect())
-    await untilMaster(admin)
+    await untilMaster(sentinels, replica)
     const worksMs = await scene.untilBusWorks()
     t.diagnostic(`the bus worked ${Math.round(worksMs)} ms after the new master answered`)
     assert.ok(worksMs <= 2_000 * slowness, `${worksMs} ms`)

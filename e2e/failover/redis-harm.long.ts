@@ -22,7 +22,6 @@ const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
 function check(t: TestContext, part: string, failure: string, seen: Seen, behindMs: number) {
   t.diagnostic(JSON.stringify(seen))
   assert.equal(seen.refused, 0)
-  assert.ok(seen.acknowledged > 20, `${seen.acknowledged} votes`)
   assert.ok(seen.pauseMs <= 1_000 * slowness, `no vote was acknowledged for ${seen.pauseMs} ms`)
   assert.ok(seen.behindMs <= behindMs * slowness, `screens were ${seen.behindMs} ms behind`)
   assert.equal(seen.silentMs, 0, 'they stayed live')
@@ -47,7 +46,7 @@ for (const hangsMs of [3_000, 15_000]) {
     const worksMs = await scene.untilBusWorks()
     assert.ok(worksMs <= 3_000 * slowness, `the bus worked ${worksMs} ms after it went on`)
     await delay(1_000)
-    check(t, 'Redis', `it hangs for ${hangsMs / 1_000} s`, await voting.end(), 2_500)
+    check(t, 'Redis', `it hangs for ${hangsMs / 1_000} s`, await voting.end(), 1_500)
   })
 }
 

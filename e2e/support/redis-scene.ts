@@ -31,6 +31,8 @@ export interface RedisScene {
 export const POLL = 'cats-or-dogs'
 /** Between two votes, in ms. */
 const VOTE_GAP_MS = 25
+/** So many votes there are at least, however slow the machine. */
+const VOTES_AT_LEAST = 20
 /** How long screens may take to show everything at the end, in ms. */
 const SHOWN_MS = 20_000
 
@@ -59,7 +61,7 @@ export async function startRedisScene(redisUrl: string, env: Readonly<Record<str
         let isVoting = true
         const startedAt = performance.now()
         const voting = (async () => {
-          while (isVoting) {
+          while (isVoting || times.length < VOTES_AT_LEAST) {
             const { url } = cluster.gateways[total % 2] ?? { url: '' }
             const voter = await createVoter(url, POLL)
             const answer = await voter.vote(url, total % 3 === 0 ? 'cats' : 'dogs')

@@ -30,6 +30,9 @@ function snapshot(version: number, epoch = 1): Snapshot {
 function failing(bus: ReturnType<typeof createMemoryBus>, slugs: Set<string>): typeof bus {
   return {
     ...bus,
+    get health() {
+      return bus.health
+    },
     subscribe: async (slug, listener) => {
       if (slugs.has(slug)) throw new Error('NOPERM')
       return await bus.subscribe(slug, listener)

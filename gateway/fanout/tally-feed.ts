@@ -44,9 +44,11 @@ export interface TallyFeedOptions {
 
 const RECONCILE_MS = 1_000
 /** How often it is looked at whether the bus is away, in ms. */
-const LOOK_MS = 200
+const LOOK_MS = 100
 /** So long after it was last read, in ms, the bus counts as away. */
 const OVERDUE_MS = RECONCILE_MS + 300
+/** So long after it last worked, in ms, too: it is tried twice a second. */
+const UNWELL_MS = 800
 /** A source that has been silent for so long, in ms, has missed a sign of life: the bus does not bring what backends publish. */
 const QUIET_MS = 2_000
 /** The feed stops following a poll that no socket has followed for so long, in ms. */
@@ -209,7 +211,8 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
   async function askMeanwhileUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const now = clock.now()
-      if (bus.health.ok && now - readAt < OVERDUE_MS && now - sourceSeenAt < QUIET_MS) {
+      const { ok, at } = bus.health
+      if (ok && now - at < UNWELL_MS && now - readAt < OVERDUE_MS && now - sourceSeenAt < QUIET_MS) {
         meanwhile.end()
         await clock.wait(LOOK_MS, signal)
         continue
