@@ -7,9 +7,8 @@ import { createLine, type InLine, type LineOptions } from './line.ts'
 const MAX_READS = 16
 /** The same for reads that may take long, which have a line of their own, so that no page waits for them. */
 const MAX_SLOW_READS = 4
-/** The most that stand in each line; more are turned away at once. */
+/** The most that stand in each line, the largest crowd that one gateway can hold; more are turned away at once. */
 const MAX_IN_LINE = 20_000
-const MAX_IN_SLOW_LINE = 1_000
 /** How long they stand in line, in ms: long enough for the largest crowd that one gateway can hold. */
 const LINE_MS = 30_000
 /** Reads whose cost grows with what a poll has been through: its history, and all its ballots. */
@@ -20,8 +19,8 @@ const SLOW_READ = /\/(?:history|export\.csv)$/
  * spans, in ms.
  */
 export function createReadLines(now: () => number): (request: ApiRequest, work: () => Promise<Response>) => Promise<Response> {
-  const reads = createBoundedLine({ atOnce: MAX_READS, patienceMs: LINE_MS, now }, MAX_IN_LINE)
-  const slowReads = createBoundedLine({ atOnce: MAX_SLOW_READS, patienceMs: LINE_MS, now }, MAX_IN_SLOW_LINE)
+  const reads = createBoundedLine({ atOnce: MAX_READS, patienceMs: LINE_MS, now })
+  const slowReads = createBoundedLine({ atOnce: MAX_SLOW_READS, patienceMs: LINE_MS, now })
   return async (request, work) => {
     if (request.isAheadOfLine === true) return await work()
     const answer = await (isSlowRead(request.target) ? slowReads : reads)(work, request.isAwaited)
@@ -29,12 +28,12 @@ export function createReadLines(now: () => number): (request: ApiRequest, work: 
   }
 }
 
-/** A line in which no more than `max` stand or are at work; it resolves to undefined for any other. */
-function createBoundedLine(options: LineOptions, max: number): InLine {
+/** A line in which no more than `MAX_IN_LINE` stand or are at work; it resolves to undefined for any other. */
+function createBoundedLine(options: LineOptions): InLine {
   const inLine = createLine(options)
   let size = 0
   return async (work, isAwaited) => {
-    if (size === max) return undefined
+    if (size === MAX_IN_LINE) return undefined
     size += 1
     try {
       return await inLine(work, isAwaited)
