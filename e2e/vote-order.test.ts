@@ -14,6 +14,7 @@ import type { BundledAnswer } from '../shared/protocol/vote-bundle.ts'
 import { createStamps } from '../shared/protocol/vote-order.ts'
 import { createVoter, startCluster, type Running } from './support/cluster.ts'
 import { createTestLog } from './support/databases-under-test.ts'
+import { fuzz } from './support/fuzz.ts'
 import { createTestDatabase } from './support/test-database.ts'
 
 const OPTIONS = ['cats', 'dogs', 'fish']
@@ -98,7 +99,7 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
   }
 
   /** Lets one voter take the steps, and says what happened to each vote and which ballot stands in the end. */
-  const play = async (database: Database, steps: readonly Step[], ordersOf: 'the page' | 'the edge') => {
+  const play = async (database: Database, steps: readonly Step[], ordersOf: 'the page' | 'the edge', seemsToWait: boolean) => {
     const offsets = [0, 0]
     const voters = createVoterCookie({ secret: 'a secret', date: Date.now })
     const cookie = voters.issue(false).split(';', 1)[0] ?? ''
@@ -125,7 +126,7 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
       const answered = cast({ poll: 'pets', body, cookie, isSecure: false, requestId: `${index}` }, () => awaited)
       all.push(answered)
       const answer = await Promise.race([answered, ...(waits ? [] : [wait(PATIENCE_MS)])])
-      awaited = false
+      awaited = seemsToWait
       sent.push({ option, status: answer?.status ?? 'no answer' })
     }
     await Promise.all(all)
@@ -141,10 +142,15 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
     return [sent[acknowledged]?.option, ...later.map(({ option }) => option)]
   }
 
-  const check = async (database: Database, ordersOf: 'the page' | 'the edge', adapt: (step: Step) => Step = (each) => each) => {
+  const check = async (
+    database: Database,
+    ordersOf: 'the page' | 'the edge',
+    adapt: (step: Step) => Step = (each) => each,
+    { seemsToWait = false } = {},
+  ) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 7 }), async (steps) => {
-        const { sent, ballot } = await play(database, steps.map(adapt), ordersOf)
+        const { sent, ballot } = await play(database, steps.map(adapt), ordersOf, seemsToWait)
         const told = JSON.stringify({ sent, ballot })
         assert.ok(mayStand(sent).includes(ballot), told)
         if (ordersOf === 'the page')
@@ -153,7 +159,7 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
             told,
           )
       }),
-      { numRuns: 40, endOnFailure: false },
+      { ...fuzz(25), endOnFailure: false },
     )
   }
 
@@ -167,6 +173,10 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
 
   test('where two edges order them and the voter waits for each answer, whatever the clocks do', async (t) => {
     await check(await scene(t), 'the edge', (each) => ({ ...each, waits: true }))
+  })
+
+  test('where two edges with one clock order them, and nobody notices that the voter has given up', async (t) => {
+    await check(await scene(t), 'the edge', (each) => ({ ...each, jumpMs: 0 }), { seemsToWait: true })
   })
 })
 

@@ -84,7 +84,9 @@ export function createVoteCaster({ ballotBox, tickets, voters, stamp, log, onVot
     if (voter.kind === 'no-ticket') throw voteRefused({ kind: 'no-ticket' }, slug, option)
     if (voter.kind !== 'known') throw unknownVoter(voter.kind, voters.issue(credentials.isSecure))
     let outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order, isAwaited })
-    for (let tries = 1; given === undefined && outcome.kind === 'superseded' && tries < MAX_STAMPS && isAwaited(); tries++) {
+    for (let tries = 1; given === undefined && tries < MAX_STAMPS && isAwaited(); tries++) {
+      // an order that is not of the future is that of a vote which came while this one waited
+      if (outcome.kind !== 'superseded' || outcome.ballot.order < stamp()) break
       order = outcome.ballot.order + 1
       outcome = await ballotBox.cast({ slug, voter: voter.voter, option, order, isAwaited })
     }

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import { SEED_VARIABLE, TIMES_VARIABLE } from './fuzz.ts'
 
-const FUZZ_TESTS = ['e2e/hostile-bytes', 'e2e/openapi', 'gateway/handshake/upgrade-request']
+const FUZZ_TESTS = ['e2e/hostile-bytes', 'e2e/openapi', 'e2e/vote-order', 'gateway/handshake/upgrade-request']
 
 const { values } = parseArgs({ options: { times: { type: 'string', default: '20' }, seed: { type: 'string' } } })
 for (const [name, value] of Object.entries(values)) {

@@ -8,13 +8,14 @@ const ACCEPTED: BundledAnswer = { status: 200, headers: {}, body: '{}' }
 const overtaken = (standing: number): BundledAnswer => ({ status: 409, headers: {}, body: '{}', standing })
 
 /** Casts a vote that gets the given answers, one after the other; says which stamps it had. */
-async function castWith(answers: readonly BundledAnswer[], isAwaited = () => true) {
+async function castWith(answers: readonly BundledAnswer[], isAwaited = () => true, clock = [100]) {
   const stamps: (number | undefined)[] = []
+  const times = [...clock]
   const castVote = async ({ stamp }: BundledVote) => {
     stamps.push(stamp)
     return answers[stamps.length - 1] ?? assert.fail('cast too often')
   }
-  const { status } = await stampVotes(castVote, () => 100)(VOTE, isAwaited)
+  const { status } = await stampVotes(castVote, () => times.shift() ?? 0)(VOTE, isAwaited)
   return { stamps, status }
 }
 
@@ -24,6 +25,10 @@ test('a vote is cast with the stamp of its arrival', async () => {
 
 test('a vote is cast above the ballot that stands, where that was stamped by a clock that is ahead', async () => {
   assert.deepEqual(await castWith([overtaken(500), overtaken(700), ACCEPTED]), { stamps: [100, 501, 701], status: 200 })
+})
+
+test('a vote that waited while a later one was stamped stays below it, even if its sender seems to wait', async () => {
+  assert.deepEqual(await castWith([overtaken(150)], undefined, [100, 200]), { stamps: [100], status: 409 })
 })
 
 test('a vote that is overtaken three times is refused', async () => {

@@ -3,9 +3,9 @@ import type { BundledAnswer, BundledVote } from '../../shared/protocol/vote-bund
 import { MAX_STAMPS } from '../../shared/protocol/vote-order.ts'
 
 /**
- * Returns a function that stamps a vote and casts it. Where a ballot with a higher order stands, since another edge's clock is ahead,
- * the vote is cast again with a higher stamp than that, as long as `isAwaited` says that its sender waits for the answer: whoever has
- * gone may have voted again elsewhere.
+ * Returns a function that stamps a vote and casts it. Where the ballot that stands has an order of the future, the clock of another edge
+ * is ahead: the vote is cast again with a higher stamp than that, as long as `isAwaited` says that its sender waits for the answer. An
+ * order between the vote's own and now is that of a vote which came while this one waited, and stands.
  */
 export function stampVotes(
   castVote: (vote: BundledVote) => Promise<BundledAnswer>,
@@ -13,7 +13,8 @@ export function stampVotes(
 ): (vote: Omit<BundledVote, 'stamp'>, isAwaited: () => boolean) => Promise<BundledAnswer> {
   return async (vote, isAwaited) => {
     let answer = await castVote({ ...vote, stamp: stamp() })
-    for (let tries = 1; answer.standing !== undefined && tries < MAX_STAMPS && isAwaited(); tries++) {
+    for (let tries = 1; tries < MAX_STAMPS && isAwaited(); tries++) {
+      if (answer.standing === undefined || answer.standing < stamp()) break
       answer = await castVote({ ...vote, stamp: answer.standing + 1 })
     }
     return answer
