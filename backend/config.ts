@@ -35,8 +35,7 @@ export const backendVariables = {
   METRICS_PORT: metricsPortVariable,
   DATABASE_URL: {
     schema: databaseUrl,
-    description:
-      'such as postgres://livetally@postgres/livetally; of several hosts (a,b) the one that takes writes is used',
+    description: 'such as postgres://livetally@postgres/livetally; of several hosts (a,b) the one that takes writes is used',
     secret: true,
   },
   DATABASE_DIRECT_URL: {

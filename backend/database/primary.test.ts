@@ -42,6 +42,15 @@ describe('connections to the primary', () => {
     assert.ok(elsewhere > later)
   })
 
+  test('write down which database it is as the version before did, so that an upgrade alone begins no epoch', async (t) => {
+    const database = await connect(t)
+    const [row] = await database.query(
+      sql(`SELECT concat_ws(':', s.system_identifier, c.timeline_id, d.oid, 'livetally.ballots'::regclass::oid) = o.identity AS same
+        FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d, livetally.origin o WHERE d.datname = current_database()`),
+    )
+    assert.deepEqual(row, { same: true })
+  })
+
   test('are begun anew by all at once: there is one new epoch', async (t) => {
     const mark = await markOf(await connect(t))
     const lost = { ...mark, lsn: 'FFFF/0' }

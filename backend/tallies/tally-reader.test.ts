@@ -210,6 +210,26 @@ onEachDatabase('the tally store', (use, kind) => {
   })
 
   if (kind === 'postgres') {
+    test('reports a poll as removed that is not there any more once the connection was lost, as after a failover', async () => {
+      const { database, createPoll } = use()
+      const [kept, lost] = [await createPoll(), await createPoll()]
+      await withStore(database, async (store) => {
+        await store.readChanges()
+        store.takeRemoved()
+        await createPollStore(database).remove(lost.slug)
+        await database.query(sql('DELETE FROM livetally.removed_polls WHERE slug = $1'), [lost.slug])
+        await database.query(
+          sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'livetally poller' AND datname = current_database()",
+          ),
+        )
+        await assert.rejects(store.readChanges())
+        await store.readChanges()
+        const removed = store.takeRemoved()
+        assert.deepEqual([removed.get(lost.slug), removed.get(kept.slug)], [lost.epoch, undefined])
+      })
+    })
+
     test('misses nothing that commits out of order, nor behind a transaction that stays open', async () => {
       const { database, createPoll } = use()
       const [early, late] = [await createPoll(), await createPoll()]
