@@ -60,8 +60,9 @@ export async function observeDatabase(url: string, journal: Journal, tallies: Ta
     }
     readAt = Date.now()
     for (const poll of rows) {
-      const history = since.get(poll.slug) ?? []
-      const newest = history.at(-1)
+      const newest = since.get(poll.slug)?.at(-1)
+      // a poll that was away and is there again is new to everybody, whatever they missed of the one before
+      const history = polls.has(poll.slug) ? (since.get(poll.slug) ?? []) : []
       if (newest === undefined || isNewer(poll, newest.place)) history.push({ at: readAt, place: poll })
       else if (isNewer(newest.place, poll))
         journal.violate('the database went backwards', `${poll.slug}: ${poll.epoch}.${poll.version}`)
