@@ -13,7 +13,7 @@ import type { PostgresService } from '../support/postgres-service.ts'
 import { ask, copyPostgres, placeForServers, startPrimary } from '../support/postgres-standby.ts'
 import { startRedis, type RedisService } from '../support/redis-service.ts'
 import { watch, type Watcher } from '../support/watcher.ts'
-import { createTallyLedger } from '../soak/tally-ledger.ts'
+import { createTallyLedger } from '../chaos/tally-ledger.ts'
 import { recordRow } from './rows.ts'
 
 const POLL = {

@@ -1,4 +1,4 @@
-/** The figures of a soak, and how they are written for people. Pure. */
+/** The figures of a chaos run, and how they are written for people. Pure. */
 import type { FaultKind } from './fault-plan.ts'
 import { quantile, type Flatness } from './flatness.ts'
 import type { Footprint } from './footprints.ts'
@@ -36,7 +36,7 @@ export interface KindFigures {
   readonly left: readonly string[]
 }
 
-export interface SoakReport {
+export interface ChaosReport {
   readonly seed: number
   readonly seconds: number
   readonly slowness: number
@@ -100,7 +100,7 @@ export function kindFigures(chapters: readonly Chapter[], met: ReadonlyMap<Chapt
     .toSorted((a, b) => (a.kind < b.kind ? -1 : 1))
 }
 
-export function renderReport(report: SoakReport): string {
+export function renderReport(report: ChaosReport): string {
   const { calm } = report
   const votes = ({ sent, acknowledged, refused, failed, unanswered, tookMs }: VoteFigures) =>
     `${sent} votes: ${acknowledged} acknowledged (${spreadText(tookMs)}), ${refused} refused, ${failed} answered 5xx, ${unanswered} unanswered`

@@ -1,4 +1,4 @@
-/** What happens in a soak, in order: chapters of faults, violations, and a file with every vote and every version. */
+/** What happens in a chaos run, in order: chapters of faults, violations, and a file with every vote and every version. */
 import { createWriteStream } from 'node:fs'
 import { once } from 'node:events'
 import type { Fault } from './fault-plan.ts'
@@ -23,7 +23,7 @@ export interface Chapter {
 export interface Violation {
   readonly rule: string
   readonly detail: string
-  /** Seconds since the start of the soak. */
+  /** Seconds since the start of the run. */
   readonly second: number
   /** The fault under way, or the one before. */
   readonly during: string

@@ -1,4 +1,4 @@
-/** Preloaded into the services of a soak: on SIGUSR2 it collects garbage and logs what is left on the heap. */
+/** Preloaded into the services of a chaos run: on SIGUSR2 it collects garbage and logs what is left on the heap. */
 const { gc } = globalThis as { gc?: () => void }
 
 process.on('SIGUSR2', () => {

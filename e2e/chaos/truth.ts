@@ -32,7 +32,7 @@ export interface Truth {
   stop(): Promise<void>
 }
 
-const NAME = 'soak'
+const NAME = 'chaos'
 /** How far back it is known since when a version exists. */
 const KEPT_MS = 120_000
 /** The database's clock and this process's are one, read at different moments of a statement. */
@@ -135,7 +135,7 @@ interface BallotRow extends Ballot {
 
 async function readWipes(pool: Pool): Promise<Map<string, Wipe[]>> {
   const { rows } = await pool.query<{ slug: string; started: Date; committed: Date }>(
-    'SELECT slug, started, pg_xact_commit_timestamp(xmin) AS committed FROM soak.wipes ORDER BY started',
+    'SELECT slug, started, pg_xact_commit_timestamp(xmin) AS committed FROM chaos.wipes ORDER BY started',
   )
   const wipes = new Map<string, Wipe[]>()
   for (const { slug, started, committed } of rows) {
@@ -146,20 +146,20 @@ async function readWipes(pool: Pool): Promise<Map<string, Wipe[]>> {
 }
 
 const WATCH_WIPES = `
-CREATE SCHEMA soak;
-CREATE TABLE soak.wipes (slug text, started timestamptz);
-CREATE FUNCTION soak.note_reset() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-  INSERT INTO soak.wipes SELECT p.slug, clock_timestamp() FROM livetally.polls p
+CREATE SCHEMA chaos;
+CREATE TABLE chaos.wipes (slug text, started timestamptz);
+CREATE FUNCTION chaos.note_reset() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO chaos.wipes SELECT p.slug, clock_timestamp() FROM livetally.polls p
   WHERE p.id IN (SELECT poll_id FROM removed);
   RETURN NULL;
 END $$;
-CREATE FUNCTION soak.note_removal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-  INSERT INTO soak.wipes VALUES (old.slug, clock_timestamp());
+CREATE FUNCTION chaos.note_removal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO chaos.wipes VALUES (old.slug, clock_timestamp());
   RETURN NULL;
 END $$;
 CREATE TRIGGER note_reset AFTER DELETE ON livetally.ballots REFERENCING OLD TABLE AS removed
-  FOR EACH STATEMENT EXECUTE FUNCTION soak.note_reset();
-CREATE TRIGGER note_removal AFTER DELETE ON livetally.polls FOR EACH ROW EXECUTE FUNCTION soak.note_removal();`
+  FOR EACH STATEMENT EXECUTE FUNCTION chaos.note_reset();
+CREATE TRIGGER note_removal AFTER DELETE ON livetally.polls FOR EACH ROW EXECUTE FUNCTION chaos.note_removal();`
 
 const POLLS = `
 WITH counted AS (

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { test } from 'node:test'
-import type { FaultKind } from './soak/fault-plan.ts'
-import { runSoak } from './soak/soak.ts'
+import type { FaultKind } from './chaos/fault-plan.ts'
+import { runChaos } from './chaos/chaos.ts'
 
-/** One of each sort, and short enough for a minute: `npm run soak` has them all. */
+/** One of each sort, and short enough for a minute: `npm run chaos` has them all. */
 const KINDS: readonly FaultKind[] = [
   'redis stalls',
   'redis cuts connections',
@@ -16,7 +16,7 @@ const KINDS: readonly FaultKind[] = [
 test('a minute of faults: no screen freezes or lies, no acknowledged vote is lost', { timeout: 170_000 }, async (t) => {
   const interrupted = new AbortController()
   t.signal.addEventListener('abort', () => interrupted.abort())
-  const { report, text, directory } = await runSoak({
+  const { report, text, directory } = await runChaos({
     seed: 13,
     minutes: 1,
     rate: 30,

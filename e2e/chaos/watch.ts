@@ -37,7 +37,7 @@ const SILENT_MS = 5_000
 const NOTICE_MS = 1_500
 /** Too short for anybody to see: news that were held up come one after the other, and the first ends the notice. */
 const UNSEEN_MS = 500
-/** After this a screen is given up and the soak goes on. */
+/** After this a screen is given up and the run goes on. */
 const PATIENCE_MS = 40_000
 /** A look that comes later than this was starved itself, and says nothing. */
 const STARVED_MS = 500

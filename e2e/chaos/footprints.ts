@@ -15,7 +15,7 @@ export interface Footprint {
 }
 
 export interface Footprints {
-  /** What every process took, the soak's own first. */
+  /** What every process took, this process's own first. */
   judge(): Footprint[]
   stop(): void
 }
@@ -55,7 +55,7 @@ export function watchFootprints(lives: readonly Life[]): Footprints {
   const living = () => lives.filter(({ endedAt }) => endedAt === undefined)
   const look = () => {
     for (const { name, pid } of [
-      { name: 'soak', pid: process.pid },
+      { name: 'chaos', pid: process.pid },
       ...living().map((life) => ({ name: life.name, pid: life.child.pid })),
     ]) {
       void measure(trackOf(name, pid))

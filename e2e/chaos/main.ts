@@ -1,16 +1,16 @@
-/** `npm run soak`: an hour, or less, of faults under an audience; says what went wrong, and exits with 1 then. */
+/** `npm run chaos`: an hour, or less, of faults under an audience; says what went wrong, and exits with 1 then. */
 import { parseArgs } from 'node:util'
 import { FAULT_KINDS, type FaultKind } from './fault-plan.ts'
-import { runSoak } from './soak.ts'
+import { runChaos } from './chaos.ts'
 
-const USAGE = `npm run soak -- [options]: plants faults under voters and an audience, and checks what every screen shows
+const USAGE = `npm run chaos -- [options]: plants faults under voters and an audience, and checks what every screen shows
 
   --minutes N    how long                                    (60)
   --seed N       which faults, in which order                (1)
   --rate N       votes a second                              (50)
   --voters N     how many people vote                        (300)
   --screens N    how many screens                            (30)
-  --only KIND    only faults of this kind; may be repeated
+  --fault KIND    only faults of this kind; may be repeated
 
 kinds: ${FAULT_KINDS.join(', ')}`
 
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '50' },
     voters: { type: 'string', default: '300' },
     screens: { type: 'string', default: '30' },
-    only: { type: 'string', multiple: true },
+    fault: { type: 'string', multiple: true },
     help: { type: 'boolean', default: false },
   },
 })
@@ -41,19 +41,19 @@ const number = (name: 'minutes' | 'seed' | 'rate' | 'voters' | 'screens', most: 
 }
 const kind = (text: string): FaultKind =>
   FAULT_KINDS.find((each) => each === text) ??
-  refuse(`--only must be one of ${FAULT_KINDS.join(', ')}, not ${JSON.stringify(text)}`)
+  refuse(`--fault must be one of ${FAULT_KINDS.join(', ')}, not ${JSON.stringify(text)}`)
 
 const interrupted = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
 
 try {
-  const { report, text, directory } = await runSoak({
+  const { report, text, directory } = await runChaos({
     seed: number('seed', 999_999_999),
     minutes: number('minutes', 10_000),
     rate: number('rate', 1_000),
     voters: number('voters', 10_000),
     screens: number('screens', 500),
-    ...(values.only === undefined ? {} : { kinds: values.only.map(kind) }),
+    ...(values.fault === undefined ? {} : { kinds: values.fault.map(kind) }),
     signal: interrupted.signal,
     say: (line) => process.stderr.write(`${line}\n`),
   })

@@ -1,4 +1,4 @@
-/** A soak: an audience and voters over many faults, and at every moment the question whether any screen is wrong. */
+/** A chaos run: an audience and voters over many faults, and at every moment the question whether any screen is wrong. */
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { createFaults } from './faults.ts'
 import { watchFootprints } from './footprints.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { CLOSING_POLLS, createOrganiser, LASTING_POLLS, OPTIONS, PASSING_POLLS, POLLS } from './organiser.ts'
-import { answersByChapter, kindFigures, renderReport, spread, voteFigures, type SoakReport } from './report.ts'
+import { answersByChapter, kindFigures, renderReport, spread, voteFigures, type ChaosReport } from './report.ts'
 import { openScreens, type Screen } from './screens.ts'
 import { createTallyLedger } from './tally-ledger.ts'
 import { observeDatabase } from './truth.ts'
@@ -18,7 +18,7 @@ import { startVoters } from './voters.ts'
 import { startWatch } from './watch.ts'
 import { startWorld, type World } from './world.ts'
 
-export interface SoakOptions {
+export interface ChaosOptions {
   readonly seed: number
   readonly minutes: number
   /** Votes a second. */
@@ -31,8 +31,8 @@ export interface SoakOptions {
   readonly say: (line: string) => void
 }
 
-export interface Soaked {
-  readonly report: SoakReport
+export interface ChaosRun {
+  readonly report: ChaosReport
   readonly text: string
   /** Where the report, the ledger and the logs are. */
   readonly directory: string
@@ -44,9 +44,9 @@ const GATHER_MS = 20_000
 const HARMLESS = new Set<FaultKind>(['backend is replaced', 'gateway is replaced', 'many read'])
 
 /** Runs until its time is over; rejects when the signal aborts. Leaves nothing but the directory. */
-export async function runSoak(options: SoakOptions): Promise<Soaked> {
+export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const { seed, signal, say } = options
-  const directory = await mkdtemp(join(tmpdir(), 'livetally-soak-'))
+  const directory = await mkdtemp(join(tmpdir(), 'livetally-chaos-'))
   const { slowness } = await calibrate()
   await using stack = new AsyncDisposableStack()
   const journal = createJournal(join(directory, 'ledger.jsonl'), say)
@@ -141,7 +141,7 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   }
   judgeVotes(journal, 'nothing is wrong', calm.votes)
 
-  const report: SoakReport = {
+  const report: ChaosReport = {
     seed,
     seconds: (Date.now() - journal.startedAt) / 1_000,
     slowness,
@@ -163,7 +163,7 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   return { report, text, directory }
 }
 
-function judgeVotes(journal: Journal, during: string, { failed, unanswered, sent }: SoakReport['calm']['votes']): void {
+function judgeVotes(journal: Journal, during: string, { failed, unanswered, sent }: ChaosReport['calm']['votes']): void {
   if (failed + unanswered === 0) return
   journal.violate(`votes failed while ${during}`, `${failed} answered 5xx and ${unanswered} unanswered of ${sent}`)
 }

@@ -1,4 +1,4 @@
-/** Everything that a soak runs: Postgres, Redis, two backends and two gateways as processes, relays between them, a balancer before them. */
+/** Everything that a chaos run needs: Postgres, Redis, two backends and two gateways as processes, relays between them, a balancer before them. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { startCluster, type Cluster, type Running } from '../support/cluster.ts'
 import type { Child, Exit } from '../support/child.ts'
@@ -65,7 +65,7 @@ const LEAVE_MS = 8_000
 /** A process that takes longer to leave is killed. */
 const LEAVE_TIMEOUT_MS = 30_000
 
-/** The signal says that the soak was interrupted: whoever did that may have ended the processes as well. */
+/** The signal says that the run was interrupted: whoever did that may have ended the processes as well. */
 export async function startWorld(journal: Journal, slowness: number, signal: AbortSignal): Promise<World> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(await startPostgres({ settings: { track_commit_timestamp: 'on' } }))
