@@ -6,8 +6,9 @@ import { chmod } from 'node:fs/promises'
 import { makeCertificate } from './certificate.ts'
 
 export interface RedisSecurity {
-  /** The certificate to trust, as text. */
+  /** The certificate to trust, as text and as the path of its file. */
   readonly ca: string
+  readonly caFile: string
   /** For a server that listens at the port. */
   args(port: number): readonly string[]
   /** The same for a Sentinel, and for how it logs in at the servers. */
@@ -40,6 +41,7 @@ export async function secureRedis(): Promise<RedisSecurity> {
   ]
   return {
     ca: certificate.ca,
+    caFile: certificate.certificateFile,
     args: (port) => [
       ...tls
         .concat([
