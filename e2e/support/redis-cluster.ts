@@ -20,6 +20,8 @@ export interface RedisClusterService {
   readonly masters: readonly ClusterNode[]
   /** That of each master, in their order; empty without replicas. */
   readonly replicas: readonly ClusterNode[]
+  /** Starts one more master, which keeps no slots yet. */
+  addMaster(): Promise<ClusterNode>
   /** Moves a slot with its keys, as `redis-cli --cluster reshard` does. `midway` is called when its keys have moved and no node knows. */
   moveSlot(slot: number, from: ClusterNode, to: ClusterNode, midway?: () => Promise<void>): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -100,6 +102,15 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
       hosts: masters.map(({ port }) => `127.0.0.1:${port}`).join(','),
       masters,
       replicas,
+      async addMaster() {
+        const node = await startNode()
+        await first?.admin.call('CLUSTER', 'MEET', '127.0.0.1', node.redis.port, node.busPort)
+        nodes.push(node)
+        await until(() => allOf(nodes, async ({ admin }) => (await clusterNodes(admin)).length === nodes.length))
+        // it takes commands once it has seen the others for a while
+        await until(async () => /cluster_state:ok/.test(await node.admin.cluster('INFO')))
+        return node
+      },
       async moveSlot(slot, from, to, midway = async () => {}) {
         await to.admin.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id)
         await from.admin.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id)
@@ -112,7 +123,7 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
         await midway()
         await to.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
         await from.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
-        for (const { admin, id } of masters) {
+        for (const { admin, id } of nodes.filter((node) => !replicas.includes(node))) {
           if (id !== to.id && id !== from.id) await admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
         }
       },

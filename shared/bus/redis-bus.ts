@@ -73,7 +73,7 @@ export async function connectRedisBus(options: RedisBusOptions): Promise<TallyBu
 
   const lost = (fault: unknown) => {
     const reason = explained(fault, address.form).message
-    if (health.ok) log.warn({ reason }, 'Redis does not do what it is needed for: the last known tallies stay')
+    if (health.ok) log.warn({ reason }, 'Redis does not do what it is needed for')
     health = { ok: false, at: health.at, error: reason }
   }
   const works = () => {

@@ -75,6 +75,39 @@ test(
   },
 )
 
+test('a slot is followed to a node that is new, and back when that one leaves', { timeout: 60_000 }, async (t) => {
+  await using cluster = await startRedisCluster()
+  const [backend, gateway] = [await openBus(t, cluster.hosts), await openBus(t, cluster.hosts)]
+  let [version, heard] = [0, 0]
+  await gateway.subscribe('tea', ({ tally }) => void (heard = tally.version))
+  const admit = async () => assert.equal(await backend.admit(snapshot('tea', (version += 1))), true)
+  const isHeard = async () => {
+    const deadline = performance.now() + 2_000
+    do {
+      assert.ok(performance.now() < deadline, 'it is not heard')
+      await admit()
+      await delay(20)
+    } while (heard !== version)
+  }
+  const slot = slotOf('tea')
+  const old = cluster.masters[Math.floor((slot * cluster.masters.length) / 16_384)]
+  assert.ok(old !== undefined)
+  const added = await cluster.addMaster()
+  await cluster.moveSlot(slot, old, added, admit)
+  await isHeard()
+  await cluster.moveSlot(slot, added, old, admit)
+  await isHeard()
+  for (const { admin } of cluster.masters) await admin.call('CLUSTER', 'FORGET', added.id)
+  await added.redis.kill()
+  await isHeard()
+  // the bus leaves it the next time that it looks at the cluster
+  const deadline = performance.now() + 15_000
+  while (!backend.health.ok) {
+    assert.ok(performance.now() < deadline, backend.health.error)
+    await delay(20)
+  }
+})
+
 test(
   'a master that is replaced by its replica is found, also by those who know the old one alone',
   { timeout: 60_000 },
