@@ -29,11 +29,25 @@ function excuse(world: World, gateway: string, forMs: number): void {
 const namesOf = (world: World) =>
   world.services.filter(({ machine }) => machine.state !== 'dead').map(({ machine }) => machine.name)
 
-function partition({ network }: World, from: readonly (string | undefined)[], to: string): Undo {
-  for (const name of from) if (name !== undefined) network.block(name, to)
+/** Nothing passes between them, or in one direction alone, as `target` says. */
+function partition({ network }: World, ones: readonly (string | undefined)[], other: string, target: number): Undo {
+  const names = ones.filter((name) => name !== undefined)
+  const ways = names
+    .flatMap((name) => [[name, other] as const, [other, name] as const])
+    .filter((_, way) => target % 3 !== way % 2)
+  for (const [from, to] of ways) network.block(from, to)
   return () => {
-    for (const name of from) if (name !== undefined) network.heal(name, to)
+    for (const [from, to] of ways) network.heal(from, to)
   }
+}
+
+/** One connection between services and servers dies, and nobody tells them. */
+function loseConnection({ network }: World, server: string, target: number): void {
+  const end = one(
+    [...network.ends].filter((each) => each.owner.name === server),
+    target,
+  )
+  if (end !== undefined) network.loseSilently(end)
 }
 
 function stopService(world: World, service: Service | undefined): Undo | undefined {
@@ -54,7 +68,7 @@ function replaceBackend(world: World, service: Service | undefined): void {
   world.leave(service)
   const succeed = () => {
     if (service.machine.state === 'dead') world.startBackend(name)
-    else plan(world.outside, 50, succeed)
+    else world.later(50, succeed)
   }
   succeed()
 }
@@ -93,7 +107,7 @@ function loseCommits(world: World, forMs: number, identity?: string): Undo {
   const history = world.postgres.tables
   const from = time()
   let undo: Undo | undefined
-  plan(world.outside, forMs / 3, () => {
+  world.later(forMs / 3, () => {
     // meanwhile it may have been replaced by another one
     if (world.postgres.tables === history) undo = restartPostgres(world, tables, identity)
   })
@@ -115,7 +129,7 @@ export const FAULTS = {
   'redis comes back older': (world, _, forMs) => {
     const keys = world.redis.saved()
     let undo: Undo | undefined
-    plan(world.outside, forMs / 3, () => (undo = restartRedis(world, keys, 'Redis comes back older than what screens show')))
+    world.later(forMs / 3, () => (undo = restartRedis(world, keys, 'Redis comes back older than what screens show')))
     return () => undo?.()
   },
   'redis refuses writes': ({ redis }, _, forMs) => void (redis.refusesUntil = until(forMs)),
@@ -124,9 +138,16 @@ export const FAULTS = {
     return () => void (redis.swallows = 0)
   },
   'redis cuts connections': ({ redis }) => redis.cutAll(),
-  'gateway loses redis': (world, target) => partition(world, [one(world.running('gateway'), target)?.machine.name], 'redis'),
-  'backend loses redis': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'redis'),
-  'all lose redis': (world) => partition(world, namesOf(world), 'redis'),
+  'redis is slow': ({ network }, target) => {
+    network.slow('redis', [100, 700, 3_000][target % 3] ?? 100)
+    return () => network.slow('redis', 0)
+  },
+  'a connection to redis dies without a word': (world, target) => loseConnection(world, 'redis', target),
+  'a connection to postgres dies without a word': (world, target) => loseConnection(world, 'postgres', target),
+  'gateway loses redis': (world, target) =>
+    partition(world, [one(world.running('gateway'), target)?.machine.name], 'redis', target >> 3),
+  'backend loses redis': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'redis', target >> 3),
+  'all lose redis': (world, target) => partition(world, namesOf(world), 'redis', target),
   'postgres stalls': ({ postgres }) => {
     const { machine } = postgres
     stop(machine)
@@ -147,9 +168,9 @@ export const FAULTS = {
   'postgres cuts connections': (world) => {
     for (const name of namesOf(world)) world.network.cut(name, 'postgres')
   },
-  'backend loses postgres': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'postgres'),
+  'backend loses postgres': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'postgres', target >> 3),
   'gateway loses backend': (world, target) =>
-    partition(world, [one(world.running('gateway'), target)?.machine.name], `backend-${1 + ((target >> 3) % 2)}`),
+    partition(world, [one(world.running('gateway'), target)?.machine.name], `backend-${1 + ((target >> 3) % 2)}`, target >> 4),
   'gateway stops': (world, target, forMs) => {
     const gateway = one(world.running('gateway'), target)
     if (gateway !== undefined) excuse(world, gateway.machine.name, forMs)
@@ -164,7 +185,16 @@ export const FAULTS = {
     if (gateway === undefined) return
     world.startGateway()
     // a rollout goes on when the new one is ready
-    plan(world.outside, 700, () => world.leave(gateway))
+    world.later(700, () => world.leave(gateway))
+  },
+  'all gateways are replaced': (world, target) => {
+    if (world.running('gateway').length > 3) return
+    for (const [place, gateway] of remaining(world, 'gateway').entries()) {
+      world.later(place * (target % 2_000), () => {
+        world.startGateway()
+        world.later(700, () => world.leave(gateway))
+      })
+    }
   },
   'backend is replaced': (world, target) => replaceBackend(world, one(remaining(world, 'backend'), target)),
   'balancer stalls': ({ balancer }) => {
@@ -176,13 +206,13 @@ export const FAULTS = {
     const gateways = [...(screen?.sockets ?? [])].map(({ gateway }) => gateway)
     if (screen === undefined) return
     excuseScreen(screen, forMs + UNTIL_SILENCE_MS)
-    return partition(world, gateways, screen.machine.name)
+    return partition(world, gateways, screen.machine.name, target >> 3)
   },
   "screen's connection dies without a word": (world, target) => {
     const screen = one(world.screens, target)
     if (screen === undefined) return
     excuseScreen(screen, UNTIL_SILENCE_MS)
-    for (const { gateway } of screen.sockets) world.network.loseSilently(screen.machine.name, gateway)
+    for (const end of world.network.ends) if (end.owner === screen.machine) world.network.loseSilently(end)
   },
   "screen's connections are cut": (world, target) => {
     const screen = one(world.screens, target)
@@ -194,6 +224,10 @@ export const FAULTS = {
     stop(screen.machine)
     excuseScreen(screen, forMs + 2_000)
     return () => resume(screen.machine)
+  },
+  'screen wakes': (world, target) => {
+    const screen = one(world.screens, target)
+    if (screen) plan(screen.machine, 0, () => screen.wake(target % 2 === 0))
   },
   'screen is far away': (world, target) => {
     const screen = one(world.screens, target)
@@ -232,6 +266,7 @@ export const FAULTS = {
       world.postgres.tables.remove(slug)(xid)
       world.judge.emptied.set(slug, time())
     })
+    if (target % 4 === 0) return
     return () =>
       organise(world, (xid) => {
         world.postgres.tables.create(slug)(xid)

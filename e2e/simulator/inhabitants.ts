@@ -29,11 +29,13 @@ export interface Screen {
   readonly slugs: readonly string[]
   /** By poll, what it shows. */
   readonly shown: Map<string, { readonly tally: TallyFrame; readonly poll: PollFrame }>
-  /** Polls that it was told are gone, until it asks for them again. */
+  /** Polls that it was told are gone, until it shows them again. */
   readonly gone: Set<string>
   readonly sockets: Set<SocketView>
   /** Until then it may show old numbers as live, since something between it and its gateway fails without a word. */
   excusedUntil: number
+  /** The device wakes, or another network is there. */
+  wake(isNetwork: boolean): void
   close(): void
 }
 

@@ -91,6 +91,7 @@ export class Judge implements Witness {
     note(`${tally.poll} ${placeOf(tally)}`)
     const before = screen.shown.get(tally.poll)
     screen.shown.set(tally.poll, { tally, poll })
+    screen.gone.delete(tally.poll)
     if (before === undefined) return
     if (isNewer(before.tally, tally)) {
       this.fail('no screen goes backwards', `${screen.machine.name}: ${placeOf(before.tally)}, then ${placeOf(tally)}`)
@@ -116,11 +117,11 @@ export class Judge implements Witness {
     ) {
       sometimes.note('a gateway drains while a client is reconnecting')
     }
-    const isThere = (slug: string) => [0, BEHIND_MS].every((ago) => this.#at(slug, time() - ago) !== undefined)
+    const isThere = (slug: string) => [0, BEHIND_MS].every((ago) => this.#at(slug, Math.max(0, time() - ago)) !== undefined)
     if (
       state === 'closed' &&
       code !== undefined &&
-      slugs.some((slug) => isThere(slug) && (this.emptied.get(slug) ?? -1) < time() - BEHIND_MS)
+      slugs.some((slug) => isThere(slug) && (this.emptied.get(slug) ?? -Infinity) < time() - BEHIND_MS)
     ) {
       this.fail('no screen is closed that follows a poll that is there', `${machine.name} is closed with ${code}`)
     }
@@ -131,6 +132,7 @@ export class Judge implements Witness {
 
   voted(entry: LedgerEntry, state: BallotState): void {
     note(`${entry.option} ${state.kind}`)
+    if (state.kind === 'overtaken') this.fail('no later vote is refused as an older one', `a vote for ${entry.slug}`)
     if (this.isQuiet && state.kind === 'sending' && state.isRetry) {
       this.fail('no vote fails while processes are replaced', `a vote for ${entry.slug} is sent again`)
     }
@@ -197,7 +199,10 @@ export class Judge implements Witness {
       if (state !== 'live' || delayed) return `${machine.name} is ${state}${delayed ? ', delayed' : ''}`
       for (const slug of slugs) {
         const poll = tables.named(slug)
-        if (poll === undefined) continue
+        if (poll === undefined) {
+          if (!gone.has(slug)) return `${machine.name} does not know that ${slug} is gone`
+          continue
+        }
         const snapshot = snapshotOf(poll, tables.counted(poll).counters)
         const now = shown.get(slug)
         if (JSON.stringify(now?.tally) !== JSON.stringify(snapshot.tally)) {

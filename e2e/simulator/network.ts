@@ -153,18 +153,19 @@ export class Network {
     this.#slow.set(name, ms)
   }
 
-  isBlocked(one: string, other: string): boolean {
-    return this.#blocked.has(`${one} ${other}`) || this.#blocked.has(`${other} ${one}`)
+  /** Whether what one sends does not reach the other now. */
+  isBlocked(from: string, to: string): boolean {
+    return this.#blocked.has(`${from} ${to}`)
   }
   isLost(end: End): boolean {
     return this.#lost.has(end)
   }
-  /** From now on nothing arrives; what is sent meanwhile does when it heals. */
-  block(one: string, other: string): void {
-    this.#blocked.add(`${one} ${other}`)
+  /** From now on nothing that one sends arrives at the other; it does when it heals. */
+  block(from: string, to: string): void {
+    this.#blocked.add(`${from} ${to}`)
   }
-  heal(one: string, other: string): void {
-    this.#blocked.delete(`${one} ${other}`)
+  heal(from: string, to: string): void {
+    this.#blocked.delete(`${from} ${to}`)
     const held = this.#held
     this.#held = []
     for (const [end, item] of held) {
@@ -185,9 +186,9 @@ export class Network {
       for (const each of [end, peer]) if (each) plan(each.owner, 0.1, () => each.lose(new ConnectionLost('ECONNRESET')))
     }
   }
-  /** Something between the two forgets their connections: each side goes on, and nothing arrives. */
-  loseSilently(one: string, other: string): void {
-    for (const end of this.between(one, other)) for (const each of [end, end.peer]) if (each) this.#lost.add(each)
+  /** Something on the way forgets the connection: each side goes on, and nothing arrives. */
+  loseSilently(end: End): void {
+    for (const each of [end, end.peer]) if (each) this.#lost.add(each)
   }
   /** What becomes of the connections of a machine that is no more: they are reset, or nobody tells the others. */
   forget(machine: Machine, isSilent: boolean): void {

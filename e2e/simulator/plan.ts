@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../chaos/random.ts'
+import { createRandom } from '../soak/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {
@@ -27,34 +27,60 @@ export interface Plan {
 }
 
 const KINDS = Object.keys(FAULTS) as FaultKind[]
+const SILENT = new Set<FaultKind>(['gateway vanishes', "screen's connection dies without a word"])
+const UNNOTICED: FaultKind = 'postgres loses commits'
 /** Before this everything starts, in ms. */
 const QUIET_START_MS = 900
+
+/** Mixtures in which rare states lie. */
+const RECIPES: readonly (readonly FaultKind[])[] = [
+  ['gateway loses redis', "screen's connections are cut", 'screen wakes'],
+  ['gateway loses redis', 'gateway is replaced'],
+  ['redis comes back older', 'gateway is replaced', 'screen comes'],
+  ['redis cuts connections', 'redis dies'],
+  ['postgres fails over and loses commits', 'gateway is replaced', "screen's connections are cut"],
+  ['poll is removed', 'redis cuts connections', 'gateway loses redis'],
+  ['poll is reset', 'all gateways are replaced', 'screen is far away'],
+  ['backend stops', 'backend loses redis', 'backend is replaced'],
+  ['backend is replaced', 'postgres is slow', 'postgres stalls'],
+  ['all lose redis', 'redis stalls', 'redis refuses writes'],
+  ['balancer stalls', 'all gateways are replaced', "screen's connections are cut"],
+  ['screen freezes', 'screen loses its gateway', 'screen is far away'],
+]
 
 /** The same plan for the same seed. Each has few kinds of faults, others than its neighbours', so that every mixture comes in time. */
 export function planOf(seed: number): Plan {
   const random = createRandom(seed)
-  const kinds = random.shuffled(KINDS).slice(0, random.between(1, 4))
+  // a silence of half a minute takes many steps in which nothing else happens
+  const possible = KINDS.filter((kind) => !SILENT.has(kind) || random.next() < 0.3)
+  const chosen = random.next() < 0.4 ? random.pick(RECIPES) : random.shuffled(possible).slice(0, random.between(1, 4))
+  // which the backends and Redis together cannot notice once all of them have forgotten how far the database was (ADR 25)
+  const kinds = chosen.includes(UNNOTICED) ? chosen.filter((kind) => !kind.includes('redis')) : chosen
   // most are short; in long ones an outage lasts until it has to be told
-  const workMs = random.next() < 0.85 ? random.between(2_000, 4_500) : random.between(9_000, 13_000)
+  const isLong = random.next() < 0.15
+  const workMs = isLong ? random.between(9_000, 13_000) : random.between(2_000, 4_500)
+  const voteUntilMs = workMs * random.pick([0.4, 0.7, 1])
   let last = 0
   const faults = Array.from({ length: random.between(1, 6) }, (): Fault => {
-    // every other one comes shortly after the one before, on top of its consequences
-    const isSoon = last > 0 && last < workMs - 1_200 && random.next() < 0.5
-    const at = isSoon ? last + random.between(0, 800) : random.between(QUIET_START_MS, workMs - 400)
+    // every other one comes shortly after the one before, on top of its consequences, or shortly before the last vote, which no later
+    // one follows
+    const latest = workMs - 400
+    const early = random.pick([random.between(QUIET_START_MS, latest), last, voteUntilMs - 900])
+    const at = Math.min(latest, Math.max(QUIET_START_MS, Math.round(early) + random.between(0, 800)))
     last = at
     // short ones are as likely as long ones
-    const forMs = Math.min(workMs - at, Math.round(50 * 240 ** random.next()))
-    return { kind: random.pick(kinds), at, forMs, target: random.between(0, 1_000_000) }
+    const forMs = isLong && random.next() < 0.5 ? workMs : Math.round(50 * 100 ** random.next())
+    return { kind: random.pick(kinds), at, forMs: Math.min(workMs - at, forMs), target: random.between(0, 1_000_000) }
   })
   return {
     seed,
     polls: random.between(1, 2),
     screens: random.between(1, 3),
     voters: random.between(1, 3),
-    pauseMs: random.pick([100, 300, 1_000]),
+    pauseMs: random.pick([100, 100, 300, 1_000]),
     workMs,
-    voteUntilMs: workMs * random.pick([0.3, 0.6, 1]),
-    isFreshInTheEnd: random.next() < 0.3,
+    voteUntilMs,
+    isFreshInTheEnd: random.next() < 0.35,
     faults: faults.toSorted((a, b) => a.at - b.at),
   }
 }

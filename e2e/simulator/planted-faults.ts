@@ -88,12 +88,6 @@ export const PLANTED: readonly Planted[] = [
     to: '',
   },
   {
-    name: 'the poller gives up for good what it could not publish',
-    file: 'backend/tallies/poller.ts',
-    from: 'await answer(bus.admit(snapshot))',
-    to: 'pending.delete(slug); await answer(bus.admit(snapshot))',
-  },
-  {
     name: 'a removed poll is not forgotten by the bus',
     file: 'backend/tallies/poller.ts',
     from: 'removed.set(slug, Math.max(epoch, removed.get(slug) ?? 0))',

@@ -2,7 +2,7 @@
 import { FAULTS, LONG, QUIET } from './faults.ts'
 import type { Violation } from './judge.ts'
 import type { Plan } from './plan.ts'
-import { begin, note, plan as planEvent, runUntil, stepsSoFar, time, traceHash } from './scheduler.ts'
+import { begin, note, on, plan as planEvent, runUntil, stepsSoFar, time, traceHash } from './scheduler.ts'
 import { openScreen } from './screen.ts'
 import { startVoter } from './voter.ts'
 import { World } from './world.ts'
@@ -14,14 +14,19 @@ export interface Outcome {
   readonly steps: number
   /** Virtual milliseconds. */
   readonly tookMs: number
+  /** How long it took until every screen was right once nothing was wrong. */
+  readonly caughtUpMs: number
 }
 
 const START_MS = 4_000
 const LOOK_MS = 250
 /** How soon every screen is right once nothing is wrong: a client waits ten seconds at most before it dials again. */
-const CATCH_UP_MS = 16_000
+const CATCH_UP_MS = 12_000
 /** And where one has to find out by silence that its feed is dead. */
 const CATCH_UP_LATE_MS = 75_000
+/** After so long without a fault every connection is as it was before, and news take no longer than `FAST_MS`. */
+const SETTLE_MS = 5_000
+const FAST_MS = 500
 const LEAVE_MS = 8_000
 
 export async function runSchedule(plan: Plan): Promise<Outcome> {
@@ -31,12 +36,19 @@ export async function runSchedule(plan: Plan): Promise<Outcome> {
     world?.judge.fail('no fault is left uncaught', `${machine.name}: ${what}`)
   })
   world = new World(Array.from({ length: plan.polls }, (_, place) => ['tea', 'mate'][place] ?? ''))
-  await runPlan(world, plan)
+  const caughtUpMs = await runPlan(world, plan)
   const { judge, sometimes } = world
-  return { violation: judge.violation, sometimes: sometimes.met, trace: traceHash(), steps: stepsSoFar(), tookMs: time() }
+  return {
+    violation: judge.violation,
+    sometimes: sometimes.met,
+    trace: traceHash(),
+    steps: stepsSoFar(),
+    tookMs: time(),
+    caughtUpMs,
+  }
 }
 
-async function runPlan(world: World, plan: Plan): Promise<void> {
+async function runPlan(world: World, plan: Plan): Promise<number> {
   const { judge, postgres, balancer } = world
   const isOver = () => judge.violation !== undefined
   const wait = async (ms: number, isDone: () => boolean = () => false) => await runUntil(time() + ms, () => isOver() || isDone())
@@ -48,7 +60,7 @@ async function runPlan(world: World, plan: Plan): Promise<void> {
   world.startGateway()
   balancer.start()
   await wait(START_MS, () => balancer.ready.length === 2)
-  if (balancer.ready.length < 2) return judge.fail('services start', `${balancer.ready.length} gateways are ready`)
+  if (balancer.ready.length < 2) judge.fail('services start', `${balancer.ready.length} gateways are ready`)
   for (let n = 1; n <= plan.screens; n++) world.screens.push(openScreen(`screen-${n}`, world.slugs))
   for (let n = 1; n <= plan.voters; n++) {
     world.voters.push(startVoter(`voter-${n}`, world.slugs[n % world.slugs.length] ?? '', plan.pauseMs))
@@ -71,7 +83,7 @@ async function runPlan(world: World, plan: Plan): Promise<void> {
   await wait(plan.voteUntilMs)
   for (const voter of world.voters) voter.stop()
   await wait(plan.workMs - plan.voteUntilMs + 100)
-  if (isOver()) return
+  if (isOver()) return 0
 
   // every fault has ended
   if (plan.isFreshInTheEnd) {
@@ -87,15 +99,25 @@ async function runPlan(world: World, plan: Plan): Promise<void> {
     else missing = judge.missing()
     return missing === undefined
   }
-  const until = time() + late
-  while (!isOver() && !isRight() && time() < until) await wait(LOOK_MS)
-  if (isOver()) return
-  if (missing !== undefined) return judge.fail('every screen is right again', `after ${late} ms ${missing}`)
+  const healedAt = time()
+  while (!isOver() && !isRight() && time() < healedAt + late) await wait(LOOK_MS)
+  if (isOver()) return 0
+  const caughtUpMs = time() - healedAt
+  if (missing !== undefined) judge.fail('every screen is right again', `after ${late} ms ${missing}`)
   judge.mustKeepVotes()
+  if (plan.isFreshInTheEnd && !isOver() && world.screens.every(({ excusedUntil }) => excusedUntil <= time())) {
+    await wait(SETTLE_MS)
+    const edits = world.slugs.map((slug) => postgres.tables.edit(slug, { question: 'Is it fast again?' }))
+    on(postgres.machine, () => void postgres.transact((xid) => edits.forEach((edit) => edit(xid))))
+    await wait(FAST_MS)
+    const old = judge.missing()
+    if (old !== undefined) judge.fail('news come as fast as before', `after ${FAST_MS} ms ${old}`)
+  }
 
   for (const screen of world.screens) screen.close()
   for (const service of world.services) world.leave(service)
   await wait(LEAVE_MS, () => world.services.every(({ machine }) => machine.state === 'dead'))
   const staying = world.services.find(({ machine }) => machine.state !== 'dead')
   if (staying) judge.fail('a process that is told to leave does so in time', `${staying.machine.name} stays`)
+  return caughtUpMs
 }

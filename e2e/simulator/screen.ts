@@ -20,12 +20,16 @@ export function openScreen(name: string, slugs: readonly string[]): Screen {
         this.addEventListener('close', () => sockets.delete(this))
       }
     }
+    // what a browser has, and Node has not
+    const page = { window: new EventTarget(), document: new EventTarget() }
+    Object.assign(globalThis, page)
     const client = createTallyClient({
       url: 'ws://votes.example/ws',
       // it has what the SDK uses
       WebSocket: Socket as unknown as typeof WebSocket,
       random: () => chance.code.next(),
     })
+    Object.assign(globalThis, { window: undefined, document: undefined })
     let isClosed = false
     const screen: Screen = {
       machine,
@@ -35,13 +39,16 @@ export function openScreen(name: string, slugs: readonly string[]): Screen {
       slugs,
       excusedUntil: 0,
       sockets,
+      wake: (isNetwork) => {
+        if (isNetwork) page.window.dispatchEvent(new Event('online'))
+        else page.document.dispatchEvent(new Event('visibilitychange'))
+      },
       close() {
         isClosed = true
         plan(machine, 0, () => client.close())
       },
     }
     const subscribe = (slug: string) => {
-      screen.gone.delete(slug)
       const show = (tally: TallyFrame, poll: PollFrame) => world.judge.shown(screen, tally, poll)
       const onGone = () => {
         screen.gone.add(slug)

@@ -17,7 +17,7 @@ import { Sometimes } from './sometimes.ts'
 const DRAIN = { DRAIN_NOTICE_MS: '600', DRAIN_SPREAD_MS: '2000', DRAIN_DEADLINE_MS: '6000' }
 const COMMON = { REDIS_URL: 'redis://redis', LOG_LEVEL: 'debug', ...DRAIN }
 const ENVIRONMENT = {
-  gateway: { ...COMMON, BACKEND_URL: 'http://backend-1,http://backend-2', SLOW_CLIENT_MS: '4000' },
+  gateway: { ...COMMON, BACKEND_URL: 'http://backend-1,http://backend-2', SLOW_CLIENT_MS: '1500' },
   backend: { ...COMMON, DATABASE_URL: 'postgres://postgres/x', ADMIN_TOKEN: 'x'.repeat(32), COOKIE_SECRET: 'y'.repeat(32) },
 }
 
@@ -38,6 +38,7 @@ export class World implements Surroundings {
   /** By backend, how many votes wait there. */
   readonly waitingVotes = new Map<string, () => number>()
   #gateways = 0
+  #planned = 0
 
   constructor(slugs: readonly string[]) {
     enter(this)
@@ -50,10 +51,19 @@ export class World implements Surroundings {
     return this.services.filter((service) => service.kind === kind && service.machine.state !== 'dead')
   }
 
-  /** Whether somebody leaves or is to be succeeded. */
+  /** Does something to the world later. */
+  later(ms: number, run: () => void): void {
+    this.#planned += 1
+    plan(this.outside, ms, () => {
+      this.#planned -= 1
+      run()
+    })
+  }
+
+  /** Whether somebody leaves, or something is still to be done to the world. */
   isReplacing(): boolean {
     const isLeaving = this.services.some(({ leavingAt, machine }) => leavingAt !== undefined && machine.state !== 'dead')
-    return isLeaving || this.running('backend').length < 2
+    return isLeaving || this.#planned > 0 || this.running('backend').length < 2
   }
 
   startGateway(): Service {
@@ -106,7 +116,8 @@ export class World implements Surroundings {
     service.leavingAt = time()
     const { sometimes, redis, postgres, network } = this
     const { name } = service.machine
-    const isAway = (server: Machine) => server.state !== 'runs' || network.isBlocked(name, server.name)
+    const isAway = (server: Machine) =>
+      server.state !== 'runs' || network.isBlocked(name, server.name) || network.isBlocked(server.name, name)
     if ([redis.machine, postgres.machine].some(isAway)) sometimes.note('a process leaves while Redis or Postgres is away')
     if ((this.waitingVotes.get(name)?.() ?? 0) > 0) sometimes.note('a vote waits for its batch while its backend leaves')
     if (
