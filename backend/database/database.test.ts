@@ -105,10 +105,11 @@ onEachDatabase('a database', (use, kind) => {
       const { database } = use()
       const statement = sql('SELECT pg_sleep(0.001)')
       const outcomes = await Promise.allSettled(Array.from({ length: 2_500 }, () => database.query(statement)))
-      const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+      const faults = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+      // on a busy machine others have waited for too long
+      const refused = faults.filter(({ message }) => message.includes('2000 requests wait for a connection already'))
       assert.ok(refused.length >= 400, `${refused.length} were refused`)
-      assert.match(refused[0]?.message ?? '', /2000 requests wait for a connection already/)
-      assert.ok(refused[0] instanceof DatabaseUnavailable)
+      assert.ok(refused.every((error) => error instanceof DatabaseUnavailable))
       assert.equal((await database.query(statement)).length, 1)
     })
 
