@@ -67,6 +67,9 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
         '127.0.0.1',
         '--repl-diskless-sync-delay',
         '0',
+        // a master that has given its last slot away would become a replica by itself
+        '--cluster-allow-replica-migration',
+        'no',
         ...announcing,
         ...(security?.args(port) ?? []),
         ...args,

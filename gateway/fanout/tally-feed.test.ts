@@ -157,6 +157,17 @@ test('finds a poll that was created just now', async () => {
   await stop()
 })
 
+test('finds a poll on the bus that is filled while no backend answers', async () => {
+  const { clock, bus, hub, feed, stop } = createScene(() => new Promise(() => {}))
+  const following = feed.follow('cats-or-dogs')
+  await clock.advance(500)
+  await bus.admit(snapshot(3))
+  await clock.advance(1_000)
+  assert.equal(await following, 'following')
+  assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, 3)
+  await stop()
+})
+
 test('goes on hearing its source while a backend takes long to say whether a poll is gone', async () => {
   const answer = Promise.withResolvers<undefined>()
   let asked = 0

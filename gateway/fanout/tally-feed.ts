@@ -86,9 +86,7 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
     const isReached = bus.health.ok && (await tryBus(slug, async () => void (await read([slug]))))
     if (hub.snapshot(slug) === undefined) {
       try {
-        const told = await ask(slug)
-        if (told === undefined) return 'unknown'
-        hub.apply(told.snapshot)
+        if (!(await isKnown(slug))) return 'unknown'
       } catch (error) {
         log.debug({ poll: slug, err: error }, 'no backend answers for the poll')
         return 'unavailable'
@@ -103,6 +101,28 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
     }
     followed.set(slug, entry)
     return 'following'
+  }
+
+  /** Asks a backend for the poll, and the bus again meanwhile, which may be filled by backends that are not known here. */
+  const isKnown = async (slug: string): Promise<boolean> => {
+    const over = new AbortController()
+    const tell = async () => {
+      const told = await ask(slug)
+      if (told !== undefined) hub.apply(told.snapshot)
+      return told !== undefined
+    }
+    const hear = async () => {
+      while (hub.snapshot(slug) === undefined && !over.signal.aborted) {
+        await clock.wait(RECONCILE_MS, over.signal)
+        if (!over.signal.aborted) await tryBus(slug, async () => void (await read([slug])))
+      }
+      return true
+    }
+    try {
+      return await Promise.race([tell(), hear()])
+    } finally {
+      over.abort()
+    }
   }
 
   /** Whether the bus did the work. */

@@ -103,7 +103,7 @@ test('a slot is followed to a node that is new, and back when that one leaves', 
   // the bus leaves it the next time that it looks at the cluster
   const deadline = performance.now() + 15_000
   while (!backend.health.ok) {
-    assert.ok(performance.now() < deadline, backend.health.error)
+    assert.ok(performance.now() < deadline, String(backend.health.error))
     await delay(20)
   }
 })
