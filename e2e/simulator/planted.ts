@@ -22,7 +22,7 @@ const { values } = parseArgs({
 const copy = await mkdtemp(path.join(tmpdir(), 'planted-'))
 let missed = 0
 try {
-  for (const part of ['gateway', 'backend', 'shared', 'package.json', 'e2e/simulator', 'e2e/soak/random.ts']) {
+  for (const part of ['gateway', 'backend', 'shared', 'package.json', 'e2e/simulator', 'e2e/chaos/random.ts']) {
     await cp(path.join(root, part), path.join(copy, part), { recursive: true })
   }
   await symlink(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))
