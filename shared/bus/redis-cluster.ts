@@ -3,6 +3,7 @@
  *
  * Livetally has its own since the one in ioredis makes its connections itself, without the bounds of `RedisConnection`.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { within } from '../lifecycle/within.ts'
 import { ANSWER_MS, RedisConnection } from './redis-connection.ts'
 import { RedisNode } from './redis-node.ts'
@@ -11,7 +12,9 @@ import { slotOf } from './redis-slot.ts'
 import type { RedisHost } from './redis-url.ts'
 
 /** How often a command follows the word of one node to the next. */
-const MAX_HOPS = 5
+const MAX_HOPS = 8
+/** How much longer it waits each time, in ms, from the second one on: for a moment, two nodes may each refer to the other. */
+const HOP_MS = 40
 /** How soon the cluster is looked at again after a node has said MOVED, and while one that keeps slots is not there, in ms. */
 const LOOK_AGAIN_MS = 200
 /** How often it is looked at anyway, in ms. */
@@ -161,6 +164,7 @@ export async function connectCluster<Scripts>(options: RedisServersOptions): Pro
           if (!node.isReady || isDown(error)) lookSoon()
           throw error
         }
+        if (hops > 0) await delay(HOP_MS * hops)
         node = nodeAt(word.host)
         isAsked = word.isForOnce
         if (isAsked) continue

@@ -81,8 +81,9 @@ export class RedisConnection extends Redis {
           }
         : (host ?? hosts[0])
     const login = { ...(username && { username }), ...(password && { password }) }
-    super({ ...OPTIONS, ...where, ...tls, ...login, db: address.db, scripts })
+    super({ ...OPTIONS, ...where, ...tls, ...login, db: address.db, scripts: form === 'cluster' ? {} : scripts })
     this.on('error', () => this.#endure())
+    if (form === 'cluster') Object.assign(this, wholeScripts(this, scripts))
   }
 
   /** ioredis hears one error of a socket alone. TLS may have a second one, which nobody would hear, and that ends a process. */
@@ -145,3 +146,16 @@ export class RedisConnection extends Redis {
 
 /** What ioredis says when `commandTimeout` has passed; it has no class or code for it. */
 const TIMED_OUT = 'Command timed out'
+
+/**
+ * The scripts as commands that send their text each time. By its name a script is sent once more where a node lacks it, and the second
+ * time without the ASKING that a node which is about to take over a slot wants to hear before each command.
+ */
+function wholeScripts(redis: Redis, scripts: RedisScripts) {
+  return Object.fromEntries(
+    Object.entries(scripts).map(([name, { lua, numberOfKeys = 0 }]) => [
+      name,
+      (...args: (string | number)[]) => redis.eval(lua, numberOfKeys, ...args),
+    ]),
+  )
+}
