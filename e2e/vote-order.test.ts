@@ -121,6 +121,7 @@ describe('the ballot is the last acknowledged vote or a later one without an ans
       const cast = stampVotes(
         async (vote) => (await casters[backend]?.castAll([vote]))?.[0] ?? assert.fail('no answer'),
         stamps[edge] ?? Date.now,
+        { isRecent: () => false },
       )
       const body = JSON.stringify(ordersOf === 'the page' ? { option, order: index + 1 } : { option })
       const answered = cast({ poll: 'pets', body, cookie, isSecure: false, requestId: `${index}` }, () => awaited)

@@ -9,6 +9,7 @@ import { createHttpDrain } from '../shared/lifecycle/http-drain.ts'
 import { type Address, DEFAULT_HOSTNAME, SERVER_OPTIONS } from '../shared/lifecycle/http-server.ts'
 import { createProbes, type Check } from '../shared/lifecycle/probes.ts'
 import type { ServiceContext } from '../shared/lifecycle/service.ts'
+import { watchHalts } from '../shared/lifecycle/watch-halts.ts'
 import { CloseCode } from '../shared/protocol/close-codes.ts'
 import { createStamps } from '../shared/protocol/vote-order.ts'
 import type { Log } from '../shared/telemetry/log.ts'
@@ -146,12 +147,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     ['method', 'status'],
   )
+  const halts = watchHalts(now)
   const app = createApp({
     probes,
     fetch: (request) => api.fetch(request),
     castVote: stampVotes(
       bundleVotes((votes) => api.castVotes(votes)),
       createStamps(() => clock.date()),
+      halts,
     ),
     pages: loadPages({ sourceDir: pagesDir, compiledDir }),
     readPeer,
@@ -190,6 +193,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const looping = Promise.all([feed.run(loops.signal), tickUntil(loops.signal), announceUntil(loops.signal)])
   life.release('feed', async () => {
     loops.abort()
+    halts.stop()
     // a request of the feed that is not answered must not hold up the shutdown
     await Promise.race([looping, clock.wait(FEED_STOP_MS)])
   })

@@ -4,7 +4,7 @@ import { type BatchWriter, type Vote, createBatchWriter, createOutage } from './
 import type { Ballot, CastOutcome } from './cast-outcome.ts'
 import type { Database } from '../database/database.ts'
 import { shareReads } from '../database/share-reads.ts'
-import { watchHalts } from './watch-halts.ts'
+import { TURNS_AFTER_HALT, watchHalts } from '../../shared/lifecycle/watch-halts.ts'
 
 export interface BallotBox {
   /**
@@ -46,8 +46,6 @@ export interface BallotBoxOptions {
 
 /** Up to so many votes stay together in one batch instead of being spread over the idle writers (docs/adr/0012). */
 const WORTH_A_BATCH = 400
-/** In so many turns after a halt the event loop has seen who has gone meanwhile: one turn brings a request, a later one its end. */
-const TURNS_AFTER_HALT = 8
 
 export function createBallotBox(options: BallotBoxOptions): BallotBox {
   const { database, now, onCommitted = () => {} } = options

@@ -1,5 +1,8 @@
 /** Notices that the process did not run for a while: it was stopped, or the machine slept, or the event loop was blocked. */
 
+/** In so many turns after a halt the event loop has seen who has gone meanwhile: one turn brings a request, a later one its end. */
+export const TURNS_AFTER_HALT = 8
+
 export interface Halts {
   /** Whether there was a halt of more than a second, and the event loop may not have seen yet all that happened meanwhile. */
   isRecent(): boolean
