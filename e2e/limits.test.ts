@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { WebSocket } from 'ws'
 import { startCluster, type Cluster, type Running } from './support/cluster.ts'
 import { watch } from './support/watcher.ts'
 
@@ -177,6 +178,36 @@ describe('limits', { concurrency: true }, () => {
     } finally {
       for (const connection of kept) connection.destroy()
       for (const { socket } of screens) socket.terminate()
+    }
+  })
+
+  test('one address gets so many sockets, of IPv6 its /64 with it, and another one when one has closed', async () => {
+    const { url } = await cluster.startGateway({ TRUST_PROXY: 'loopback', MAX_SOCKETS_PER_ADDRESS: '1' })
+    const sockets: WebSocket[] = []
+    /** Resolves to the socket, or to the status of the refusal. */
+    const open = (address: string) =>
+      new Promise<WebSocket | number>((resolve) => {
+        const socket = new WebSocket(`${url}/ws?poll=tea`, { headers: { 'x-forwarded-for': address } })
+        sockets.push(socket)
+        socket.on('error', () => {})
+        socket.once('open', () => resolve(socket)).once('unexpected-response', (_, { statusCode = 0 }) => resolve(statusCode))
+      })
+    try {
+      const first = await open('2001:db8:0:1::1')
+      assert.ok(first instanceof WebSocket)
+      assert.equal(await open('2001:db8:0:1:ffff::2'), 429)
+      assert.ok((await open('2001:db8:0:2::1')) instanceof WebSocket)
+      first.close()
+      await once(first, 'close')
+      // the gateway may not have taken note of it yet
+      let next = await open('2001:db8:0:1::3')
+      for (let tries = 0; tries < 200 && next === 429; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        next = await open('2001:db8:0:1::3')
+      }
+      assert.ok(next instanceof WebSocket)
+    } finally {
+      for (const socket of sockets) socket.terminate()
     }
   })
 

@@ -541,6 +541,36 @@ onEachDatabase('the ballot box', (use, kind) => {
     }
   })
 
+  test('does not deadlock when replicas cast votes of the same voters at once', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    const faults: unknown[] = []
+    const log = { ...under.log, warn: (fault: unknown) => void faults.push(fault) }
+    const boxes = [1, 2].map(() => createBallotBox({ database: under.database, log, now: Date.now, writers: 1 }))
+    const voters = Array.from({ length: 100 }, () => randomUUID()).toSorted()
+    const castAll = (order: number, option: string) =>
+      boxes.map((box) => Promise.all(voters.map((voter) => box.cast({ slug: poll, voter, option, order }))))
+    await Promise.all(castAll(1, 'cats'))
+    const other = await under.database.openSession({ label: 'other' })
+    const hold = sql('SELECT FROM livetally.ballots WHERE poll_id = $1 AND voter_id = ANY ($2) FOR UPDATE')
+    const waiting = sql(
+      "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'livetally ballot box' AND wait_event_type = 'Lock'",
+    )
+    for (let order = 2; order < 6; order++) {
+      // somebody has some of the ballots, so that the replicas meet in the middle of their batches
+      await other.query(sql('BEGIN'))
+      await other.query(hold, [id, voters.slice(40, 50)])
+      const cast = castAll(order, order % 2 === 0 ? 'cats' : 'dogs')
+      while ((await under.database.query(waiting)).length < 2) await new Promise(setImmediate)
+      await other.query(sql('COMMIT'))
+      await Promise.all(cast)
+    }
+    await other.close()
+    await Promise.all(boxes.map((box) => box.drain()))
+    assert.deepEqual(faults, [])
+    assert.deepEqual(await tallyOf(under.database, id), { dogs: voters.length })
+  })
+
   test('gives every writer a slot of its own', async () => {
     const under = use()
     const { id, slug: poll } = await under.createPoll()

@@ -294,3 +294,23 @@ test('only 4400 to 4499 end it for good', () => {
     assert.equal(model.state === 'closed', code >= 4400 && code < 4500, String(code))
   }
 })
+
+test('a client that is refused again and again waits longer each time, up to the cap, and less once a socket has lasted', () => {
+  let model = situation('stale', 'waiting')
+  const delays: unknown[] = []
+  const step = (event: Event) => {
+    const { model: next, effects } = transition(model, event, NOW, () => 0.999)
+    model = next
+    return effects.timers.get('dial')
+  }
+  for (let tries = 0; tries < 6; tries++) {
+    step({ type: 'due', from: 'dial' })
+    delays.push(step(closed('next', 1006)))
+  }
+  assert.deepEqual(
+    delays.map((ms) => Math.round(Number(ms) / 100) * 100),
+    [1_000, 2_000, 4_000, 8_000, 10_000, 10_000],
+  )
+  model = situation('live', 'none')
+  assert.ok(Number(step(closed('feed', 1006))) <= 250)
+})
