@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { calibrate } from '../support/calibration.ts'
+import { drawTimeline } from './timeline.ts'
+import { startPace } from './pace.ts'
 import { planFaults, FAULT_KINDS, sparingFirst, type FaultKind } from './fault-plan.ts'
 import { createFaults } from './faults.ts'
 import { watchFootprints } from './footprints.ts'
@@ -41,7 +43,18 @@ export interface ChaosRun {
 const AUDIENCES = [[LASTING_POLLS[0]], [...LASTING_POLLS], [...LASTING_POLLS, ...CLOSING_POLLS], [...PASSING_POLLS], [...POLLS]]
 const GATHER_MS = 20_000
 /** Kinds during which no vote may fail: the edge tries elsewhere. */
-const HARMLESS = new Set<FaultKind>(['backend is replaced', 'gateway is replaced', 'many read'])
+const HARMLESS = new Set<FaultKind>([
+  'backend is replaced',
+  'gateway is replaced',
+  'many read',
+  'redis is emptied',
+  'redis carries rubbish',
+  'clients do not read',
+  'upgrades break off',
+  'wrong frames',
+  'strangers ask',
+  'one voter votes at once',
+])
 
 /** Runs until its time is over; rejects when the signal aborts. Leaves nothing but the directory. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
@@ -49,11 +62,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const directory = await mkdtemp(join(tmpdir(), 'livetally-chaos-'))
   const { slowness } = await calibrate()
   await using stack = new AsyncDisposableStack()
+  const pace = startPace(slowness)
+  stack.defer(() => pace.stop())
   const journal = createJournal(join(directory, 'ledger.jsonl'), say)
   stack.defer(() => journal.close())
   journal.say(`seed ${seed}, slowness ${slowness.toFixed(2)}, everything is written to ${directory}`)
 
-  const world = await startWorld(journal, slowness, signal)
+  const world = await startWorld(journal, pace, signal)
   stack.defer(() => world.stop())
   stack.defer(async () => {
     for (const [number, { name, child }] of world.lives.entries()) {
@@ -80,7 +95,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     rate,
     polls: POLLS,
     options: OPTIONS,
-    slowness,
+    pace,
     ledger: votes,
     journal,
   })
@@ -89,14 +104,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   stack.defer(() => stopVoters())
   organiser.start()
   stack.defer(() => organiser.stop())
-  const watch = startWatch({ truth, screens: screens.all, journal, slowness })
+  const watch = startWatch({ truth, screens: screens.all, journal, pace })
   stack.defer(() => watch.stop())
   const footprints = watchFootprints(world.lives)
   stack.defer(() => footprints.stop())
 
   const endsAt = Date.now() + options.minutes * 60_000
   const sparesFrom = journal.startedAt + (endsAt - journal.startedAt) / 4
-  const perform = createFaults({ world, truth, journal, signal })
+  const perform = createFaults({ world, truth, journal, votes, pace, signal })
   let ballotsCompared = 0
   for (const { quietMs, fault: planned } of planFaults(seed, options.kinds ?? FAULT_KINDS)) {
     if (Date.now() + quietMs > endsAt) break
@@ -126,6 +141,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   footprints.stop()
   await Promise.all(world.slots.map((slot) => world.leave(slot)))
 
+  const endedAt = Date.now()
   const answers = answersByChapter(journal.chapters, voters.answers)
   const figures = footprints.judge()
   for (const { name, residentBytes, heapBytes, descriptors } of figures) {
@@ -143,8 +159,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
 
   const report: ChaosReport = {
     seed,
-    seconds: (Date.now() - journal.startedAt) / 1_000,
-    slowness,
+    seconds: (endedAt - journal.startedAt) / 1_000,
+    slowness: { first: slowness, most: pace.most },
     votesOrdered: voters.areOrdered,
     screens: options.screens,
     tallies: tallies.tallies,
@@ -160,6 +176,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const text = renderReport(report)
   await writeFile(join(directory, 'report.json'), `${JSON.stringify({ ...report, chapters: journal.chapters }, undefined, 2)}\n`)
   await writeFile(join(directory, 'report.txt'), text)
+  const { chapters, startedAt } = journal
+  const picture = drawTimeline({ startedAt, endedAt, chapters, worst: watch.worst, answers: voters.answers }, report)
+  await writeFile(join(directory, 'timeline.svg'), picture)
   return { report, text, directory }
 }
 

@@ -1,28 +1,34 @@
 /** Performs the planned faults on the world. A fault is over when its function resolves; whatever was stopped runs again then. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { Agent, request } from 'undici'
 import type { Fault } from './fault-plan.ts'
 import type { Chapter, Journal } from './journal.ts'
 import { POLLS } from './organiser.ts'
+import type { Pace } from './pace.ts'
+import { holdConnections, killServerProcess, lockBallots, stopServerProcess } from './postgres-faults.ts'
+import { comeBackOlder, cutConnections, empty, flood, publishRubbish } from './redis-faults.ts'
+import { askAsStranger, voteAtOnce } from './requests.ts'
+import { createStrangers } from './strangers.ts'
 import type { Truth } from './truth.ts'
+import type { VoteLedger } from './vote-ledger.ts'
 import type { Slot, World } from './world.ts'
 
 export interface FaultsOptions {
   readonly world: World
   readonly truth: Truth
   readonly journal: Journal
+  readonly votes: VoteLedger
+  readonly pace: Pace
   readonly signal: AbortSignal
 }
 
 /** So many connections read at a time. */
 const READERS = 200
 
-export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
-  const { redis, postgres } = world
+export function createFaults({ world, truth, journal, votes, pace, signal }: FaultsOptions) {
+  const { redis, postgres, url } = world
+  const strangers = createStrangers(url, journal, pace)
   const wait = (ms: number) => delay(ms, undefined, { signal })
 
   /** Does `meanwhile` while nothing is new for any screen. */
@@ -38,6 +44,14 @@ export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
     } finally {
       await undo()
     }
+  }
+  const stall = async (slot: Slot, forMs: number) => {
+    const child = slot.running?.child
+    child?.send('SIGSTOP')
+    await undoing(
+      () => child?.send('SIGCONT'),
+      () => wait(forMs),
+    )
   }
   const restart = async (slot: Slot, downMs: number) => {
     await world.kill(slot)
@@ -62,26 +76,14 @@ export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
         await redis.kill()
         await wait(fault.downMs)
         return await redis.start()
-      case 'redis comes back older': {
-        const dump = await withRedis(redis.url, async (client) => {
-          await client.save()
-          const [, directory = ''] = await client.config('GET', 'dir')
-          return join(directory, 'dump.rdb')
-        })
-        await wait(fault.ageMs)
-        await redis.kill()
-        await wait(fault.downMs)
-        await redis.start()
-        return await rm(dump, { force: true })
-      }
+      case 'redis comes back older':
+        return await comeBackOlder(redis, fault.ageMs, fault.downMs)
       case 'redis cuts connections':
-        return await withRedis(redis.url, async (client) => {
-          const until = Date.now() + fault.forMs
-          while (Date.now() < until) {
-            await client.call('CLIENT', 'KILL', 'TYPE', fault.type)
-            await wait(fault.everyMs)
-          }
-        })
+        return await cutConnections(redis, fault.type, fault.everyMs, fault.forMs)
+      case 'redis is emptied':
+        return await empty(redis, fault.times, fault.everyMs)
+      case 'redis carries rubbish':
+        return await publishRubbish(redis, journal, fault.ageMs, fault.copies)
       case 'redis out of reach': {
         const hold = () => outOfReach('redis', world.within(fault.reach), fault.forMs, fault.end)
         return await (fault.reach === 'all' ? inSilence(chapter, hold) : hold())
@@ -96,13 +98,27 @@ export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
         return await postgres.start()
       case 'postgres cuts connections':
         return await truth.cutOthers()
-      case 'backend stalls': {
-        const child = world.backend(fault.replica).running?.child
-        child?.send('SIGSTOP')
-        return await undoing(
-          () => child?.send('SIGCONT'),
-          () => wait(fault.forMs),
-        )
+      case 'postgres loses answers': {
+        const backends = [world.backend(0), world.backend(1)]
+        for (let time = 0; time < fault.times; time += 1) {
+          await outOfReach('postgres', backends, fault.heldMs, 'cut')
+          await wait(fault.everyMs)
+        }
+        return
+      }
+      case 'postgres server process dies':
+        return await killServerProcess(postgres.url, journal)
+      case 'postgres server process stalls':
+        return await stopServerProcess(postgres.url, journal, fault.forMs)
+      case 'postgres has no connection left':
+        return await holdConnections(postgres.url, journal, fault.forMs)
+      case 'ballots are locked':
+        return await lockBallots(postgres.url, fault.forMs)
+      case 'backend stalls':
+        return await stall(world.backend(fault.replica), fault.forMs)
+      case 'gateway stalls': {
+        const stalled = stall(world.gateway(fault.replica), fault.forMs)
+        return void (await Promise.all([stalled, fault.flooded ? flood(redis, journal, fault.forMs) : undefined]))
       }
       case 'backend dies':
         return await restart(world.backend(fault.replica), fault.downMs)
@@ -129,7 +145,18 @@ export function createFaults({ world, truth, journal, signal }: FaultsOptions) {
         return await world.start(slot)
       }
       case 'many read':
-        return await readMany(world.url, fault.reads, journal)
+        return await readMany(url, fault.reads, journal)
+      case 'clients do not read':
+        return await strangers.doNotRead(fault.clients, fault.forMs)
+      case 'upgrades break off':
+        return await strangers.breakOffUpgrades(fault.each)
+      case 'wrong frames':
+        return await strangers.sendWrongFrames(fault.each)
+      case 'strangers ask':
+        return await askAsStranger(url, journal, `over-${chapter.number}`, fault.times)
+      case 'one voter votes at once':
+        for (let time = 0; time < fault.times; time += 1) await voteAtOnce(url, journal, votes, fault.votes)
+        return
       case 'machine is busy':
         return await burn(fault.burners, fault.forMs)
     }
@@ -166,16 +193,5 @@ async function readMany(url: string, reads: number, journal: Journal): Promise<v
   const refused = [...statuses].filter(([status]) => status === 0 || status >= 500)
   if (refused.length > 0) {
     journal.violate('reads were refused', `${refused.map(([status, n]) => `${n} with ${status}`).join(', ')}, of ${reads}`)
-  }
-}
-
-async function withRedis<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
-  const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, commandTimeout: 5_000 })
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    return await use(client)
-  } finally {
-    client.disconnect()
   }
 }

@@ -18,8 +18,10 @@ export interface VoteFigures {
   readonly refused: number
   /** Answered with 5xx. */
   readonly failed: number
-  /** Not answered before the voter lost patience or the connection was lost. */
+  /** Not answered, although the voter waited for as long as any server takes, or its connection was lost twice. */
   readonly unanswered: number
+  /** Not answered before a voter gave up who had little patience. */
+  readonly givenUp: number
   /** Of the acknowledged ones, in ms. */
   readonly tookMs: Spread
 }
@@ -39,7 +41,8 @@ export interface KindFigures {
 export interface ChaosReport {
   readonly seed: number
   readonly seconds: number
-  readonly slowness: number
+  /** How slow the machine was: at the start, and at most. */
+  readonly slowness: { readonly first: number; readonly most: number }
   /** Whether the server lets votes say their order, and half of the voters did. */
   readonly votesOrdered: boolean
   readonly screens: number
@@ -66,7 +69,8 @@ export function voteFigures(answers: readonly Answer[]): VoteFigures {
     acknowledged: count(200, 200),
     refused: count(400, 499),
     failed: count(500, 599),
-    unanswered: count(0, 0),
+    unanswered: answers.filter(({ status, isPatient }) => status === 0 && isPatient).length,
+    givenUp: answers.filter(({ status, isPatient }) => status === 0 && !isPatient).length,
     tookMs: spread(answers.filter(({ status }) => status === 200).map(({ tookMs }) => tookMs)),
   }
 }
@@ -102,10 +106,10 @@ export function kindFigures(chapters: readonly Chapter[], met: ReadonlyMap<Chapt
 
 export function renderReport(report: ChaosReport): string {
   const { calm } = report
-  const votes = ({ sent, acknowledged, refused, failed, unanswered, tookMs }: VoteFigures) =>
-    `${sent} votes: ${acknowledged} acknowledged (${spreadText(tookMs)}), ${refused} refused, ${failed} answered 5xx, ${unanswered} unanswered`
+  const votes = ({ sent, acknowledged, refused, failed, unanswered, givenUp, tookMs }: VoteFigures) =>
+    `${sent} votes: ${acknowledged} acknowledged (${spreadText(tookMs)}), ${refused} refused, ${failed} answered 5xx, ${unanswered} unanswered, ${givenUp} given up`
   const lines = [
-    `seed ${report.seed}, ${Math.round(report.seconds)} s, slowness ${report.slowness.toFixed(2)}, votes ${report.votesOrdered ? 'with and without' : 'without'} order`,
+    `seed ${report.seed}, ${Math.round(report.seconds)} s, slowness ${report.slowness.first.toFixed(2)} to ${report.slowness.most.toFixed(2)}, votes ${report.votesOrdered ? 'with and without' : 'without'} order`,
     `${report.screens} screens were shown ${report.tallies} tallies; ${report.acts} acts of the organiser; ${report.ballotsCompared} ballots compared, ${report.lateBallots} of them late`,
     `nothing wrong: screens behind by ${spreadText(calm.lagMs)}; ${votes(calm.votes)}`,
     '',

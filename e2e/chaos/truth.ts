@@ -32,7 +32,8 @@ export interface Truth {
   stop(): Promise<void>
 }
 
-const NAME = 'chaos'
+/** Of every connection that a run opens itself. */
+export const NAME = 'chaos'
 /** How far back it is known since when a version exists. */
 const KEPT_MS = 120_000
 /** The database's clock and this process's are one, read at different moments of a statement. */

@@ -1,11 +1,10 @@
 /** Some hundred voters who vote, wait or lose patience, and change their minds. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { serializeSigned } from 'hono/utils/cookie'
 import { Agent, fetch } from 'undici'
-import { uuidV7 } from '../../backend/polls/voter-id.ts'
-import { COOKIE_SECRET } from '../support/cluster.ts'
-import { createRandom } from './random.ts'
 import type { Journal } from './journal.ts'
+import type { Pace } from './pace.ts'
+import { createRandom } from './random.ts'
+import { newVoter } from './requests.ts'
 import type { Vote, VoteLedger } from './vote-ledger.ts'
 
 export interface VotersOptions {
@@ -16,8 +15,7 @@ export interface VotersOptions {
   readonly rate: number
   readonly polls: readonly string[]
   readonly options: readonly string[]
-  /** From `calibrate`. */
-  readonly slowness: number
+  readonly pace: Pace
   readonly ledger: VoteLedger
   readonly journal: Journal
 }
@@ -28,6 +26,8 @@ export interface Answer {
   readonly tookMs: number
   /** 0 for none. */
   readonly status: number
+  /** Whether the voter would have waited for as long as any server takes. */
+  readonly isPatient: boolean
 }
 
 export interface Voters {
@@ -73,7 +73,7 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
     const { status, problem } = await put(`${url}/api/polls/${poll}/vote`, voter.cookie, body, patienceMs)
     vote.answeredAt = Date.now()
     vote.status = status
-    answers.push({ sentAt: vote.sentAt, tookMs: vote.answeredAt - vote.sentAt, status })
+    answers.push({ sentAt: vote.sentAt, tookMs: vote.answeredAt - vote.sentAt, status, isPatient: patienceMs >= PATIENCE_MS })
     journal.write({ vote: poll, voter: voter.id, order: voter.order, ...vote, ...(problem === '' ? {} : { problem }) })
     // a voter's votes come one after the other, each with the next order
     if (problem.includes('superseded'))
@@ -96,7 +96,7 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
       await delay(random.next() * (2_000 / rate))
       const voter = random.pick(voters)
       const [poll, option] = [random.pick(polls), random.pick(options.options)]
-      const patienceMs = random.next() < 0.2 ? LITTLE_PATIENCE_MS * options.slowness : PATIENCE_MS
+      const patienceMs = random.next() < 0.2 ? LITTLE_PATIENCE_MS * options.pace.slowness : PATIENCE_MS
       if (voter.isWaiting) continue
       const voting = castUntilAnswered(voter, poll, option, patienceMs)
       under.add(voting)
@@ -113,11 +113,6 @@ export async function startVoters(options: VotersOptions): Promise<Voters> {
       await Promise.all(under)
     },
   }
-}
-
-async function newVoter(): Promise<Pick<Voter, 'id' | 'cookie'>> {
-  const id = uuidV7(Date.now())
-  return { id, cookie: (await serializeSigned('voter', id, COOKIE_SECRET)).split(';', 1)[0] ?? '' }
 }
 
 /** Whether a vote may say its order. */

@@ -3,12 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isNewer } from '../../shared/protocol/order.ts'
 import type { Chapter, Journal } from './journal.ts'
 import { LASTING_POLLS } from './organiser.ts'
+import type { Pace } from './pace.ts'
 import type { Screen } from './screens.ts'
 import type { PollTruth, Truth } from './truth.ts'
 
 export interface Watch {
   /** By how much screens were behind while nothing was wrong, in ms; how often that was looked at is its resolution. */
   readonly calmLagsMs: readonly number[]
+  /** By how much the worst screen was behind, for each look of the run. */
+  readonly worst: readonly Lag[]
   /** The chapter's fault is over: resolves once every screen is right, or to false when the patience is over. */
   recover(chapter: Chapter): Promise<boolean>
   /** Waits until every screen is right, without judging it. */
@@ -18,12 +21,18 @@ export interface Watch {
   stop(): Promise<void>
 }
 
+/** By how much a screen was behind at a moment; both in ms. */
+export interface Lag {
+  readonly at: number
+  readonly ms: number
+}
+
 export interface WatchOptions {
   readonly truth: Truth
   readonly screens: readonly Screen[]
   readonly journal: Journal
-  /** From `calibrate`: bounds are stretched by it. */
-  readonly slowness: number
+  /** Bounds are stretched by it. */
+  readonly pace: Pace
 }
 
 const CALM_EVERY_MS = 200
@@ -42,8 +51,9 @@ const PATIENCE_MS = 40_000
 /** A look that comes later than this was starved itself, and says nothing. */
 const STARVED_MS = 500
 
-export function startWatch({ truth, screens, journal, slowness }: WatchOptions): Watch {
+export function startWatch({ truth, screens, journal, pace }: WatchOptions): Watch {
   const calmLagsMs: number[] = []
+  const worst: Lag[] = []
   const wrongSince = new Map<string, number>()
   const unsaidSince = new Map<Screen, number>()
   let isOver = false
@@ -58,27 +68,27 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
       return poll !== undefined && (shown?.question !== poll.question || shown.state !== poll.state)
     })
 
-  const look = (screen: Screen) => {
+  const lookAt = (screen: Screen) => {
     const now = Date.now()
     const behind = behindMs(screen)
     const isCalm = journal.current === undefined
     if (isCalm) calmLagsMs.push(behind)
     const silence = journal.current?.silence
     const silentMs = Math.max(behind, silence === undefined ? 0 : now - silence)
-    if (silentMs <= SILENT_MS + NOTICE_MS * slowness || screen.admitsDelay) unsaidSince.delete(screen)
-    else if (now - (unsaidSince.get(screen) ?? now) > UNSEEN_MS * slowness) {
+    if (silentMs <= SILENT_MS + NOTICE_MS * pace.slowness || screen.admitsDelay) unsaidSince.delete(screen)
+    else if (now - (unsaidSince.get(screen) ?? now) > UNSEEN_MS * pace.slowness) {
       const rule =
         behind === silentMs ? 'a screen is behind and does not say so' : 'the source is silent and a screen does not say so'
       journal.violate(rule, `${silentMs} ms; ${screen.describe()}`)
     } else if (!unsaidSince.has(screen)) unsaidSince.set(screen, now)
-    if (isCalm && behind > CALM_BEHIND_MS * slowness) {
+    if (isCalm && behind > CALM_BEHIND_MS * pace.slowness) {
       journal.violate('a screen is behind while nothing is wrong', `by ${behind} ms; ${screen.describe()}`)
     }
     for (const slug of screen.polls) {
       const key = `${screen.name} ${slug}`
       if (!isCalm || !misdefined(screen).includes(slug)) wrongSince.delete(key)
       else if (!wrongSince.has(key)) wrongSince.set(key, now)
-      else if (now - (wrongSince.get(key) ?? now) > CALM_BEHIND_MS * slowness) {
+      else if (now - (wrongSince.get(key) ?? now) > CALM_BEHIND_MS * pace.slowness) {
         const [shown, poll] = [screen.definitions.get(slug), truth.polls.get(slug)]
         journal.violate(
           'a screen shows another definition than the database while nothing is wrong',
@@ -86,6 +96,10 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
         )
       }
     }
+    return behind
+  }
+  const look = () => {
+    worst.push({ at: Date.now(), ms: Math.max(...screens.map(lookAt)) })
   }
 
   const run = async () => {
@@ -95,7 +109,7 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
       await delay(everyMs)
       const isStarved = Date.now() - due > STARVED_MS
       await truth.read()
-      if (!isStarved && Date.now() - due < 2 * STARVED_MS) for (const screen of screens) look(screen)
+      if (!isStarved && Date.now() - due < 2 * STARVED_MS) look()
     }
   }
   const running = run()
@@ -131,13 +145,14 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
 
   return {
     calmLagsMs,
+    worst,
     async recover(chapter) {
       chapter.overAt = Date.now()
       const rightAfter = await allRight()
       chapter.recoveriesMs = screens.map((screen) => rightAfter.get(screen) ?? Infinity)
       for (const screen of screens) {
         const tookMs = rightAfter.get(screen) ?? Infinity
-        if (tookMs <= RIGHT_MS * slowness) continue
+        if (tookMs <= RIGHT_MS * pace.slowness) continue
         const missing = Number.isFinite(tookMs)
           ? ''
           : `; not defined as in the database: ${misdefined(screen).join(', ') || 'none'}`
@@ -160,9 +175,10 @@ export function startWatch({ truth, screens, journal, slowness }: WatchOptions):
           const all = [...new Set([...off, ...misdefined(screen)])]
           return all.length === 0 ? [] : [`${all.join(', ')} on ${screen.describe()}`]
         })
-      const deadline = Date.now() + RIGHT_MS * slowness
+      const from = Date.now()
+      const deadline = from + RIGHT_MS * pace.slowness
       do await delay(EVERY_MS)
-      while ((wrong().length > 0 || truth.readAt < deadline - RIGHT_MS * slowness + EVERY_MS) && Date.now() < deadline)
+      while ((wrong().length > 0 || truth.readAt < from + EVERY_MS) && Date.now() < deadline)
       return wrong()
     },
     async stop() {

@@ -1,4 +1,4 @@
-/** Everything that a chaos run needs: Postgres, Redis, two backends and two gateways as processes, relays between them, a balancer before them. */
+/** Everything that a chaos run needs: Postgres, Redis, two backends and three gateways as processes, relays between them, a balancer before them. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { startCluster, type Cluster, type Running } from '../support/cluster.ts'
 import type { Child, Exit } from '../support/child.ts'
@@ -7,8 +7,9 @@ import { createGuard } from '../support/guard.ts'
 import { startPostgres, type PostgresService } from '../support/postgres-service.ts'
 import { startRedis, type RedisService } from '../support/redis-service.ts'
 import { startBalancer, type Balancer } from './balancer.ts'
-import type { Reach, Replica } from './fault-plan.ts'
+import type { GatewayReplica, Reach, Replica } from './fault-plan.ts'
 import type { Journal } from './journal.ts'
+import type { Pace } from './pace.ts'
 import { openRelay, type Relay } from './relay.ts'
 
 /** A place for a process; what runs there is replaced. */
@@ -37,7 +38,7 @@ export interface World {
   /** Every process that ever ran, in order. */
   readonly lives: readonly Life[]
   backend(replica: Replica): Slot
-  gateway(replica: Replica): Slot
+  gateway(replica: GatewayReplica): Slot
   /** The slots in reach of a fault. */
   within(reach: Reach): Slot[]
   start(slot: Slot): Promise<void>
@@ -52,23 +53,35 @@ export interface World {
   stop(): Promise<void>
 }
 
+/** Everybody comes from one address, hostile clients too. */
+const UNLIMITED = {
+  MAX_SOCKETS_PER_ADDRESS: '5000',
+  HANDSHAKES_PER_SECOND: '10000',
+  VOTES_PER_ADDRESS: '0',
+  VOTERS_PER_ADDRESS: '0',
+}
 /** The balancer asks `/ready` several times a second: within this it has noticed. */
 const NOTICE_MS = 1_500
 const ENV = {
+  ...UNLIMITED,
   DRAIN_NOTICE_MS: String(NOTICE_MS),
   DRAIN_SPREAD_MS: '2500',
   DRAIN_DEADLINE_MS: '12000',
   NODE_OPTIONS: `--expose-gc --import=${new URL('heap-probe.ts', import.meta.url).href}`,
 }
+/** Twice what the services need, and few enough to take them all in an instant. */
+const MAX_CONNECTIONS = '80'
 /** A process leaves within this, whatever else is down; stretched by the slowness of the machine. */
 const LEAVE_MS = 8_000
 /** A process that takes longer to leave is killed. */
 const LEAVE_TIMEOUT_MS = 30_000
 
 /** The signal says that the run was interrupted: whoever did that may have ended the processes as well. */
-export async function startWorld(journal: Journal, slowness: number, signal: AbortSignal): Promise<World> {
+export async function startWorld(journal: Journal, pace: Pace, signal: AbortSignal): Promise<World> {
   await using stack = new AsyncDisposableStack()
-  const postgres = stack.use(await startPostgres({ settings: { track_commit_timestamp: 'on' } }))
+  const postgres = stack.use(
+    await startPostgres({ settings: { track_commit_timestamp: 'on', max_connections: MAX_CONNECTIONS } }),
+  )
   const redis = stack.use(await startRedis())
   const cluster = stack.use(
     await startCluster({ backends: 0, gateways: 0, servers: { databaseUrl: postgres.url, redisUrl: redis.url }, env: ENV }),
@@ -80,20 +93,20 @@ export async function startWorld(journal: Journal, slowness: number, signal: Abo
     stack.defer(() => opened.stop())
     return opened
   }
-  const slot = async (kind: Slot['kind'], replica: Replica): Promise<Slot> => ({
-    name: `${kind}-${replica}`,
+  const slot = async (kind: Slot['kind'], replica: GatewayReplica): Promise<Slot> => ({
+    name: `${kind}-${replica}` as Slot['name'],
     kind,
     redis: await relay(redis.port),
     postgres: await relay(postgres.port),
     running: undefined,
   })
   const backends = [await slot('backend', 0), await slot('backend', 1)] as const
-  const gateways = [await slot('gateway', 0), await slot('gateway', 1)] as const
+  const gateways = [await slot('gateway', 0), await slot('gateway', 1), await slot('gateway', 2)] as const
   const ports = new Map([
     [backends[0], await freePort()],
     [backends[1], await freePort()],
   ])
-  const processes = createProcesses({ cluster, balancer, journal, slowness, signal, ports, postgresUrl: postgres.url })
+  const processes = createProcesses({ cluster, balancer, journal, pace, signal, ports, postgresUrl: postgres.url })
   for (const each of [...backends, ...gateways]) await processes.start(each)
 
   const slots = [...backends, ...gateways]
@@ -129,20 +142,20 @@ interface ProcessesOptions {
   readonly cluster: Cluster
   readonly balancer: Balancer
   readonly journal: Journal
-  readonly slowness: number
+  readonly pace: Pace
   readonly signal: AbortSignal
   /** Where the backends listen, whoever runs there. */
   readonly ports: ReadonlyMap<Slot, number>
   readonly postgresUrl: string
 }
 
-function createProcesses({ cluster, balancer, journal, slowness, signal: interrupted, ports, postgresUrl }: ProcessesOptions) {
+function createProcesses({ cluster, balancer, journal, pace, signal: interrupted, ports, postgresUrl }: ProcessesOptions) {
   const lives: Life[] = []
   const guards = new Map<Child, ReturnType<typeof createGuard>>()
   const expected = new Set<Child>()
   const backendUrls = [...ports.values()].map((port) => `http://127.0.0.1:${port}`)
 
-  // a gateway stays with a backend until it fails: the second gateway begins with the other one, so that both have work
+  // a gateway stays with a backend until it fails: the others begin with the other one, so that both have work
   const envOf = (slot: Slot): Record<string, string> => {
     const databaseUrl = new URL(postgresUrl)
     databaseUrl.port = String(slot.postgres.port)
@@ -201,7 +214,7 @@ function createProcesses({ cluster, balancer, journal, slowness, signal: interru
     if (signal === 'SIGKILL') return
     journal.current?.exits.push({ name, code: exit.code, tookMs: Math.round(exit.tookMs) })
     journal.write({ left: name, ...exit })
-    if (exit.tookMs > LEAVE_MS * slowness)
+    if (exit.tookMs > LEAVE_MS * pace.slowness)
       journal.violate('a process took long to leave', `${name}: ${Math.round(exit.tookMs)} ms`)
     if (exit.code !== 0) {
       const trouble = running.child.logs.filter(({ level }) => level === 'error' || Number(level) >= 50).slice(-2)
