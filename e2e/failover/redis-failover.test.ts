@@ -22,7 +22,7 @@ const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
 function check(t: TestContext, part: string, failure: string, seen: Seen, { behindMs }: { readonly behindMs: number }) {
   t.diagnostic(JSON.stringify(seen))
   assert.equal(seen.refused, 0)
-  assert.ok(seen.pauseMs <= 2_000 * slowness, `no vote was acknowledged for ${seen.pauseMs} ms`)
+  assert.ok(seen.pauseMs <= 4_000 * slowness, `no vote was acknowledged for ${seen.pauseMs} ms`)
   assert.ok(seen.behindMs <= behindMs * slowness, `screens were ${seen.behindMs} ms behind`)
   assert.equal(seen.silentMs, 0, 'they stayed live')
   recordRow({
