@@ -257,28 +257,25 @@ describe('the primary', () => {
     // the mark follows within a second
     await delay(1_500)
     const lost = shown()
-    const startBackends = async () => {
-      await cluster.startBackend({ PORT: backendPorts[0] })
-      await cluster.startBackend({ PORT: backendPorts[1], DATABASE_URL: urls()[1] })
-    }
-    const stopBackends = async () => {
+    const startOne = () => cluster.startBackend({ PORT: backendPorts[0] })
+    const stopAll = async () => {
       for (const { child } of cluster.backends.splice(0)) await child.stop()
     }
-    await stopBackends()
+    await stopAll()
     const mark = (await bus.get('livetally:mark')) ?? ''
     await primary.stop()
     await backup.start()
     address.move(backup.port)
     ;[freePlace, primary, total] = [primary.port, backup, kept]
-    await startBackends()
+    await startOne()
     await untilShown()
     await followsTo(lost)
 
     // the mark is signed, and one that is played back is behind the epoch it has led to
     const { epoch } = shown()
-    await stopBackends()
+    await stopAll()
     await bus.set('livetally:mark', mark)
-    await startBackends()
+    await startOne()
     await votes(1)
     await untilShown()
     assert.equal(shown().epoch, epoch)

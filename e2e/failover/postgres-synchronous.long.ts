@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
 import { Client } from 'pg'
 import { createVoter, startCluster, type Cluster } from '../support/cluster.ts'
+import { openMovingAddress, type MovingAddress } from '../support/postgres-address.ts'
 import type { PostgresService } from '../support/postgres-service.ts'
 import { ask, copyPostgres, placeForServers, startPrimary, type PostgresCopy } from '../support/postgres-standby.ts'
 import { startRedis, type RedisService } from '../support/redis-service.ts'
@@ -21,6 +22,8 @@ const RUNS = 20
 const VOTERS = 30
 /** How long the load lasts before the primary is killed, in ms: drawn anew for each run. */
 const [LEAST_LOAD_MS, MOST_LOAD_MS] = [200, 1_500]
+/** From the primary to the standby, in ms: long enough for votes to be on their way when the primary is killed. */
+const WAY_MS = 20
 /** What `synchronous_commit` may say with a synchronous standby, and `off` for none. */
 const LEVELS = ['off', 'remote_write', 'on', 'remote_apply'] as const
 /** How often each of them is measured, and for how long, in ms. */
@@ -37,6 +40,8 @@ interface Voter {
 describe('a synchronous standby', () => {
   let primary: PostgresService
   let standby: PostgresCopy
+  /** Where the standby follows the primary, from afar. */
+  let farAway: MovingAddress
   let redis: RedisService
   let cluster: Cluster
   let voters: Voter[]
@@ -46,8 +51,10 @@ describe('a synchronous standby', () => {
     cleaning.push(() => service.stop())
     return service
   }
-  const newStandby = async (port?: number) => {
-    const copy = later(await copyPostgres(primary.url, { follows: true, port: port ?? (await placeForServers()) }))
+  const newStandby = async (port: number, origin = farAway.port) => {
+    farAway.move(primary.port)
+    const url = primary.url.replace(`:${primary.port}/`, `:${origin}/`)
+    const copy = later(await copyPostgres(url, { follows: true, port }))
     await copy.start()
     return copy
   }
@@ -64,7 +71,9 @@ describe('a synchronous standby', () => {
 
   before(async () => {
     primary = later(await startPrimary({ port: await placeForServers() }))
-    standby = await newStandby()
+    farAway = await openMovingAddress(primary.port, { delayMs: WAY_MS })
+    cleaning.push(() => farAway[Symbol.asyncDispose]())
+    standby = await newStandby(await placeForServers())
     redis = later(await startRedis())
     const hosts = `127.0.0.1:${primary.port},127.0.0.1:${standby.port}`
     const databaseUrl = primary.url.replace(`127.0.0.1:${primary.port}`, hosts)
@@ -130,6 +139,7 @@ describe('a synchronous standby', () => {
         acknowledgements += 1
         lastAt = performance.now()
       })
+      t.after(stop)
       await delay(random.between(LEAST_LOAD_MS, MOST_LOAD_MS))
       await primary.crash()
       // answers that are under way arrive
@@ -187,6 +197,7 @@ describe('a synchronous standby', () => {
       acknowledged += 1
       lastAt = performance.now()
     })
+    t.after(stop)
     await delay(1_000)
     await standby.crash()
     // answers that are under way arrive
@@ -223,6 +234,9 @@ describe('a synchronous standby', () => {
   })
 
   test('costs each commit a round trip and a flush', { timeout: 300_000 }, async (t) => {
+    // nearby: a round trip of a network is to be added
+    await standby.stop()
+    standby = await newStandby(standby.port, primary.port)
     const measured = new Map(LEVELS.map((level) => [level, { commits: [] as number[], votes: [] as number[] }]))
     // in turns, so that whatever else the machine does falls on all of them
     for (let turn = 0; turn < TURNS; turn += 1) {

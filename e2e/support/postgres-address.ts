@@ -9,7 +9,8 @@ export interface MovingAddress {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export async function openMovingAddress(target: number): Promise<MovingAddress> {
+/** `delayMs`: how long everything is on its way, in either direction; what is on its way when a connection ends is lost. */
+export async function openMovingAddress(target: number, { delayMs = 0 } = {}): Promise<MovingAddress> {
   const sockets = new Set<Socket>()
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1')
@@ -23,7 +24,8 @@ export async function openMovingAddress(target: number): Promise<MovingAddress> 
         sockets.delete(socket)
         other.destroy()
       })
-      socket.pipe(other)
+      if (delayMs === 0) socket.pipe(other)
+      else socket.on('data', (data) => void setTimeout(() => other.writable && other.write(data), delayMs))
     }
   })
   server.listen(0, '127.0.0.1')
