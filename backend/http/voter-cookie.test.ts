@@ -30,3 +30,9 @@ test('a cookie signed with the present secret is left as it is, and one signed w
     assert.notEqual(create(PRESENT, OLD).read(odd, false).kind, 'known', odd)
   }
 })
+
+test('each of several previous secrets is good, wherever it stands among them', () => {
+  const older = sent(create(OLD).issue(true))
+  for (const previous of [[OLD], [OLD, 'another'], ['another', OLD], ['another', OLD, 'a third']])
+    assert.equal(create(PRESENT, ...previous).read(older, true).kind, 'known', previous.join())
+})
