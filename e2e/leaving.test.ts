@@ -65,8 +65,8 @@ describe('a service that leaves', () => {
         'tallies',
         'release metrics',
         'release poller',
-        'release Redis',
         'release Postgres',
+        'release Redis',
         'release loop monitor',
       ],
     )
