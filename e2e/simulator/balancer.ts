@@ -9,6 +9,8 @@ export class Balancer {
   readonly #names: () => string[]
   readonly machine: Machine = createMachine('balancer', false)
   #ready: string[] = []
+  /** The gateway that gets every connection while it is ready. */
+  preferred = ''
 
   /** `names` are the gateways that there are. */
   constructor(names: () => string[]) {
@@ -44,6 +46,7 @@ export class Balancer {
 
   /** The gateway for a new connection; a name that nobody has when none is ready. */
   choose(): string {
+    if (this.#ready.includes(this.preferred)) return this.preferred
     return this.#ready.length === 0 ? 'nobody' : chance.network.pick(this.#ready.toSorted())
   }
 }

@@ -41,7 +41,7 @@ function partition({ network }: World, ones: readonly (string | undefined)[], ot
   }
 }
 
-/** One connection between services and servers dies, and nobody tells them. */
+/** One of the server's connections dies, and nobody tells anybody. */
 function loseConnection({ network }: World, server: string, target: number): void {
   const end = one(
     [...network.ends].filter((each) => each.owner.name === server),
@@ -101,13 +101,16 @@ function restartPostgres(world: World, tables: Tables, identity?: string): Undo 
   }
 }
 
+/** What it had at the beginning is then a little older than what it has. */
+const soon = (forMs: number) => Math.min(forMs / 3, 500)
+
 /** The server dies, and what it had some time before comes back. */
 function loseCommits(world: World, forMs: number, identity?: string): Undo {
   const tables = world.postgres.tables.copy()
   const history = world.postgres.tables
   const from = time()
   let undo: Undo | undefined
-  world.later(forMs / 3, () => {
+  world.later(soon(forMs), () => {
     // meanwhile it may have been replaced by another one
     if (world.postgres.tables === history) undo = restartPostgres(world, tables, identity)
   })
@@ -120,8 +123,7 @@ function loseCommits(world: World, forMs: number, identity?: string): Undo {
 const until = (forMs: number) => time() + forMs
 
 export const FAULTS = {
-  'redis stalls': ({ redis }) => {
-    const { machine } = redis
+  'redis stalls': ({ redis: { machine } }) => {
     stop(machine)
     return () => resume(machine)
   },
@@ -129,7 +131,7 @@ export const FAULTS = {
   'redis comes back older': (world, _, forMs) => {
     const keys = world.redis.saved()
     let undo: Undo | undefined
-    world.later(forMs / 3, () => (undo = restartRedis(world, keys, 'Redis comes back older than what screens show')))
+    world.later(soon(forMs), () => (undo = restartRedis(world, keys, 'Redis comes back older than what screens show')))
     return () => undo?.()
   },
   'redis refuses writes': ({ redis }, _, forMs) => void (redis.refusesUntil = until(forMs)),
@@ -148,8 +150,7 @@ export const FAULTS = {
     partition(world, [one(world.running('gateway'), target)?.machine.name], 'redis', target >> 3),
   'backend loses redis': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'redis', target >> 3),
   'all lose redis': (world, target) => partition(world, namesOf(world), 'redis', target),
-  'postgres stalls': ({ postgres }) => {
-    const { machine } = postgres
+  'postgres stalls': ({ postgres: { machine } }) => {
     stop(machine)
     return () => resume(machine)
   },
@@ -197,14 +198,16 @@ export const FAULTS = {
     }
   },
   'backend is replaced': (world, target) => replaceBackend(world, one(remaining(world, 'backend'), target)),
-  'balancer stalls': ({ balancer }) => {
-    stop(balancer.machine)
-    return () => resume(balancer.machine)
+  'balancer stalls': (world, _, forMs) => {
+    const { machine } = world.balancer
+    stop(machine)
+    // long enough for a gateway to leave meanwhile
+    world.later(forMs + 3_000, () => resume(machine))
   },
   'screen loses its gateway': (world, target, forMs) => {
     const screen = one(world.screens, target)
-    const gateways = [...(screen?.sockets ?? [])].map(({ gateway }) => gateway)
     if (screen === undefined) return
+    const gateways = [...screen.sockets].map(({ gateway }) => gateway)
     excuseScreen(screen, forMs + UNTIL_SILENCE_MS)
     return partition(world, gateways, screen.machine.name, target >> 3)
   },
@@ -216,14 +219,16 @@ export const FAULTS = {
   },
   "screen's connections are cut": (world, target) => {
     const screen = one(world.screens, target)
-    for (const { gateway } of screen?.sockets ?? []) world.network.cut(screen!.machine.name, gateway)
+    screen?.sockets.forEach(({ gateway }) => world.network.cut(screen.machine.name, gateway))
   },
   'screen freezes': (world, target, forMs) => {
     const screen = one(world.screens, target)
     if (screen === undefined) return
-    stop(screen.machine)
-    excuseScreen(screen, forMs + 2_000)
-    return () => resume(screen.machine)
+    const { machine } = screen
+    stop(machine)
+    // long enough for its bytes to wait
+    excuseScreen(screen, forMs + 5_000)
+    world.later(forMs + 3_000, () => resume(machine))
   },
   'screen wakes': (world, target) => {
     const screen = one(world.screens, target)
@@ -232,7 +237,7 @@ export const FAULTS = {
   'screen is far away': (world, target) => {
     const screen = one(world.screens, target)
     if (screen === undefined) return
-    world.network.slow(screen.machine.name, 50 + (target % 300))
+    world.network.slow(screen.machine.name, 100 + (target % 900))
     return () => world.network.slow(screen.machine.name, 0)
   },
   'screen comes': (world, target) => {
@@ -277,24 +282,7 @@ export const FAULTS = {
 
 export type FaultKind = keyof typeof FAULTS
 
-/** After these a screen may need half a minute to notice that its feed is dead. */
-export const LONG: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'gateway vanishes',
-  "screen's connection dies without a word",
-  'screen loses its gateway',
-  'gateway stops',
-])
-/** Nobody may notice these. */
-export const QUIET: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'gateway is replaced',
-  'backend is replaced',
-  'a wall clock steps',
-  'screen comes',
-])
-
-/** Runs an organiser's transaction, if the database is there. */
-function organise(world: World, write: Write): void {
-  const { postgres } = world
-  // what is refused, or lost with its server, the organiser would try again
+/** Runs an organiser's transaction, if the database is there and takes it. */
+function organise({ postgres }: World, write: Write): void {
   on(postgres.machine, () => void postgres.transact(write).catch(() => {}))
 }

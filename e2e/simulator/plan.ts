@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../chaos/random.ts'
+import { createRandom } from '../soak/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {
@@ -25,6 +25,21 @@ export interface Plan {
   readonly isFreshInTheEnd: boolean
   readonly faults: readonly Fault[]
 }
+
+/** After these a screen may need half a minute to notice that its feed is dead. */
+export const LONG: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'gateway vanishes',
+  "screen's connection dies without a word",
+  'screen loses its gateway',
+  'gateway stops',
+])
+/** Nobody may notice these. */
+export const QUIET: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'gateway is replaced',
+  'backend is replaced',
+  'a wall clock steps',
+  'screen comes',
+])
 
 const KINDS = Object.keys(FAULTS) as FaultKind[]
 const SILENT = new Set<FaultKind>(['gateway vanishes', "screen's connection dies without a word"])

@@ -1,7 +1,7 @@
 /** Runs one schedule: the world starts, people vote while faults happen, everything heals, screens catch up, all leave. */
-import { FAULTS, LONG, QUIET } from './faults.ts'
+import { FAULTS } from './faults.ts'
 import type { Violation } from './judge.ts'
-import type { Plan } from './plan.ts'
+import { LONG, type Plan, QUIET } from './plan.ts'
 import { begin, note, on, plan as planEvent, runUntil, stepsSoFar, time, traceHash } from './scheduler.ts'
 import { openScreen } from './screen.ts'
 import { startVoter } from './voter.ts'
@@ -87,7 +87,7 @@ async function runPlan(world: World, plan: Plan): Promise<number> {
 
   // every fault has ended
   if (plan.isFreshInTheEnd) {
-    world.startGateway()
+    balancer.preferred = world.startGateway().machine.name
     await wait(900)
     world.screens.push(openScreen('fresh', world.slugs))
   }

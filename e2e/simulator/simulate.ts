@@ -42,8 +42,6 @@ export async function simulate(options: SimulateOptions): Promise<Report> {
     const outcome = await runSchedule(plan)
     schedules += 1
     steps += outcome.steps
-    if (process.env['SLOWEST'] && outcome.caughtUpMs > 4_000)
-      console.error(Math.round(outcome.caughtUpMs), seed, plan.faults.map(({ kind }) => kind).join('; '))
     virtualMs += outcome.tookMs
     trace = createHash('sha256')
       .update(trace + outcome.trace)

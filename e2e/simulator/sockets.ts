@@ -38,6 +38,7 @@ export class ServerSocket extends Duplex {
     done()
   }
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (this.#end.onDrain !== undefined && error === null) world.sometimes.note('a socket that reads too slowly is closed')
     this.#end.reset()
     done(error)
   }
@@ -179,7 +180,6 @@ export class VirtualWebSocket {
       world.judge.arrived(this, data)
       if (this.readyState === 1) this.#emit('message', { data })
     } else if (opcode === 8) {
-      if (payload.includes('too slow')) world.sometimes.note('a socket that reads too slowly is closed')
       this.#closed = { code: payload.length >= 2 ? payload.readUInt16BE(0) : 1_005, reason: payload.toString('utf8', 2) }
       if (this.readyState === 1) this.#sendFrame(0x88, payload.subarray(0, 2))
       this.readyState = 2
