@@ -36,3 +36,10 @@ test('a clock that is set back makes nobody wait longer than the window', async 
   t.mock.timers.setTime(0)
   assert.equal((await limits.refusal('votes', '192.0.2.1'))?.headers.get('retry-after'), '10')
 })
+
+test('of IPv6 a client has one quota for its whole /64', async () => {
+  const limits = createRequestLimits({ quotas: { votes: 1, voters: 0, histories: 0 } })
+  assert.equal(await limits.refusal('votes', '2001:db8:0:1::1'), undefined)
+  assert.equal((await limits.refusal('votes', '2001:db8:0:1:ffff::2'))?.status, 429)
+  assert.equal(await limits.refusal('votes', '2001:db8:0:2::1'), undefined)
+})
