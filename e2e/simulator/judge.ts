@@ -48,6 +48,8 @@ export class Judge implements Witness {
   /** Only processes are replaced in this schedule, so that nobody may notice anything. */
   isQuiet = false
   readonly #bytes = new Map<string, string>()
+  /** Every tally that the database ever had. */
+  readonly #had = new Set<string>()
   readonly #pending = new Map<object, { readonly what: string; readonly since: number }>()
   readonly #world: Judged
 
@@ -80,6 +82,7 @@ export class Judge implements Witness {
     if (screen?.client.status.state === 'moving' && others.some((other) => other && placeOf(other) !== placeOf(place))) {
       this.#world.sometimes.note('a client moves while its two gateways are at different versions')
     }
+    if (frame.type === 'tally' && !this.#had.has(text)) this.fail('every tally was in the database', text)
     const version = `${key} ${placeOf(place)}`
     const bytes = this.#bytes.get(version)
     if (bytes === undefined) this.#bytes.set(version, text)
@@ -147,6 +150,7 @@ export class Judge implements Witness {
       const history = this.truth.get(slug) ?? []
       if (history.at(-1)?.tally?.version !== tally?.version || history.at(-1)?.tally?.epoch !== tally?.epoch)
         history.push({ at: time(), tally })
+      this.#had.add(JSON.stringify(tally))
       this.truth.set(slug, history)
     }
   }
