@@ -260,10 +260,13 @@ export const FAULTS = {
   },
   'poll is reset': (world, target) => {
     const slug = one(world.slugs, target) ?? ''
-    organise(world, (xid) => {
-      world.postgres.tables.reset(slug)(xid)
-      world.judge.emptied.set(slug, time())
-    })
+    const reset = () =>
+      organise(world, (xid) => {
+        world.postgres.tables.reset(slug)(xid)
+        world.judge.emptied.set(slug, time())
+      })
+    if (target % 2 === 0) reset()
+    else whenSomebodyMoves(world, reset)
   },
   'poll is removed': (world, target) => {
     const slug = one(world.slugs, target) ?? ''
@@ -281,6 +284,12 @@ export const FAULTS = {
 } satisfies Record<string, Inflict>
 
 export type FaultKind = keyof typeof FAULTS
+
+/** Does it as soon as a client moves, if one does within three seconds. */
+function whenSomebodyMoves(world: World, run: () => void, tries = 150): void {
+  if (world.screens.some(({ client }) => client.status.state === 'moving')) run()
+  else if (tries > 0) world.later(20, () => whenSomebodyMoves(world, run, tries - 1))
+}
 
 /** Runs an organiser's transaction, if the database is there and takes it. */
 function organise({ postgres }: World, write: Write): void {

@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../chaos/random.ts'
+import { createRandom } from '../soak/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {
@@ -80,7 +80,7 @@ export function planOf(seed: number): Plan {
     // every other one comes shortly after the one before, on top of its consequences, or shortly before the last vote, which no later
     // one follows
     const latest = workMs - 400
-    const early = random.pick([random.between(QUIET_START_MS, latest), last, voteUntilMs - 900])
+    const early = random.pick([random.between(QUIET_START_MS, latest), last, voteUntilMs - 500])
     const at = Math.min(latest, Math.max(QUIET_START_MS, Math.round(early) + random.between(0, 800)))
     last = at
     // short ones are as likely as long ones

@@ -16,12 +16,6 @@ export const PLANTED: readonly Planted[] = [
     to: '',
   },
   {
-    name: 'the feed reads nothing again of what the bus keeps',
-    file: 'gateway/fanout/tally-feed.ts',
-    from: 'const kept = await read([...followed.keys()])',
-    to: 'const kept = await bus.latest([...followed.keys()])',
-  },
-  {
     name: 'a poll that the bus lacks or has older is not offered again',
     file: 'backend/tallies/poller.ts',
     from: 'uncompared = store.known()',
