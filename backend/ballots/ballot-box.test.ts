@@ -541,6 +541,26 @@ onEachDatabase('the ballot box', (use, kind) => {
     }
   })
 
+  test('lets a vote wait for a close that is under way, and refuses it then', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    await withBox(under, async (box) => {
+      const organiser = await under.database.openSession({ label: 'organiser' })
+      await organiser.query(sql('BEGIN'))
+      await organiser.query(sql("UPDATE livetally.polls SET state = 'closed' WHERE id = $1"), [id])
+      const cast = castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })
+      const waiting = sql(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'livetally ballot box' AND wait_event_type = 'Lock'",
+      )
+      const isWaiting = async () => (await under.database.query(waiting)).length > 0
+      while (box.queued > 0 && !(await isWaiting())) await new Promise(setImmediate)
+      await organiser.query(sql('COMMIT'))
+      await organiser.close()
+      assert.deepEqual(await cast, { kind: 'closed' })
+    })
+    assert.deepEqual(await tallyOf(under.database, id), {})
+  })
+
   test('does not deadlock when replicas cast votes of the same voters at once', async () => {
     const under = use()
     const { id, slug: poll } = await under.createPoll()
