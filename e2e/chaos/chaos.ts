@@ -3,6 +3,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { takePrevious } from './previous.ts'
 import { calibrate } from '../support/calibration.ts'
 import { drawTimeline } from './timeline.ts'
 import { startPace } from './pace.ts'
@@ -29,6 +30,8 @@ export interface ChaosOptions {
   readonly screens: number
   /** Only these faults; all unless told. */
   readonly kinds?: readonly FaultKind[]
+  /** A commit or a tag: half of the processes and of the screens are of that version. */
+  readonly previous?: string
   readonly signal: AbortSignal
   readonly say: (line: string) => void
 }
@@ -68,7 +71,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   stack.defer(() => journal.close())
   journal.say(`seed ${seed}, slowness ${slowness.toFixed(2)}, everything is written to ${directory}`)
 
-  const world = await startWorld(journal, pace, signal)
+  const previousRoot = options.previous === undefined ? undefined : stack.use(await takePrevious(options.previous)).root
+  const world = await startWorld(journal, pace, signal, previousRoot)
   stack.defer(() => world.stop())
   stack.defer(async () => {
     for (const [number, { name, child }] of world.lives.entries()) {
@@ -82,7 +86,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const truth = await observeDatabase(world.postgres.url, journal, tallies)
   stack.defer(() => truth.stop())
   const audience = Array.from({ length: options.screens }, (_, number) => AUDIENCES[number % AUDIENCES.length] ?? POLLS)
-  const screens = await openScreens({ url: world.url, audience, tallies, journal, lateEdits: organiser.lateEdits })
+  const screens = await openScreens({ url: world.url, audience, tallies, journal, lateEdits: organiser.lateEdits, previousRoot })
   stack.defer(() => screens.stop())
   await gathered(screens.all)
 
@@ -159,6 +163,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
 
   const report: ChaosReport = {
     seed,
+    previous: options.previous,
     seconds: (endedAt - journal.startedAt) / 1_000,
     slowness: { first: slowness, most: pace.most },
     votesOrdered: voters.areOrdered,

@@ -5,14 +5,16 @@ import { runChaos } from './chaos.ts'
 
 const USAGE = `npm run chaos -- [options]: plants faults under voters and an audience, and checks what every screen shows
 
-  --minutes N    how long                                    (60)
-  --seed N       which faults, in which order                (1)
-  --rate N       votes a second                              (50)
-  --voters N     how many people vote                        (300)
-  --screens N    how many screens                            (30)
-  --fault KIND    only faults of this kind; may be repeated
+  --minutes N      how long                                    (60)
+  --seed N         which faults, in which order                (1)
+  --rate N         votes a second                              (50)
+  --voters N       how many people vote                        (300)
+  --screens N      how many screens                            (30)
+  --fault KIND     only faults of this kind; may be repeated
+  --previous REF   half of the processes and of the screens are of this commit or tag
 
-kinds: ${FAULT_KINDS.join(', ')}`
+kinds:
+  ${FAULT_KINDS.join('\n  ')}`
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     voters: { type: 'string', default: '300' },
     screens: { type: 'string', default: '30' },
     fault: { type: 'string', multiple: true },
+    previous: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -54,6 +57,7 @@ try {
     voters: number('voters', 10_000),
     screens: number('screens', 500),
     ...(values.fault === undefined ? {} : { kinds: values.fault.map(kind) }),
+    ...(values.previous === undefined ? {} : { previous: values.previous }),
     signal: interrupted.signal,
     say: (line) => process.stderr.write(`${line}\n`),
   })

@@ -1,6 +1,6 @@
 /** What befalls single server processes, locks and connections of Postgres. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Client } from 'pg'
+import { Client, type DatabaseError } from 'pg'
 import type { Journal } from './journal.ts'
 import { NAME } from './truth.ts'
 
@@ -9,6 +9,8 @@ const RECOVERY_MS = 60_000
 /** A session that never waits longer than this for a lock. */
 const LOCK_WAIT_MS = 10_000
 const FULL_EVERY_MS = 200
+/** Of a statement whose program has failed. */
+const PROGRAM_FAILED = '38000'
 
 /** A process that serves one of the services' connections, a busy one if there is any. */
 const VICTIM = `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> '${NAME}'
@@ -68,17 +70,28 @@ export async function holdConnections(url: string, journal: Journal, forMs: numb
   }
 }
 
-/** Has the server's own shell send it, since whoever runs Postgres, and in which container, may signal its processes. */
+/**
+ * Has the server's own shell send it, since whoever runs Postgres, and in which container, may signal its processes. The shell first reads
+ * what is copied to it: Postgres fails when nobody does.
+ */
 async function signal(client: Client, pid: number, name: 'KILL' | 'STOP' | 'CONT'): Promise<void> {
-  await client.query(`COPY (SELECT 1) TO PROGRAM 'kill -${name} ${pid}'`)
+  await client.query(`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; kill -${name} ${pid}'`)
 }
 
 /** Resolves to the process that got it; undefined where no service is connected. */
 async function signalOne(client: Client, name: 'KILL' | 'STOP'): Promise<number | undefined> {
-  const { rows } = await client.query<{ pid: number }>(VICTIM)
-  const pid = rows[0]?.pid
-  if (pid !== undefined) await signal(client, pid, name)
-  return pid
+  for (;;) {
+    const { rows } = await client.query<{ pid: number }>(VICTIM)
+    const pid = rows[0]?.pid
+    if (pid === undefined) return undefined
+    try {
+      await signal(client, pid, name)
+      return pid
+    } catch (error) {
+      // its connection has been closed meanwhile, so there is no such process
+      if ((error as DatabaseError).code !== PROGRAM_FAILED) throw error
+    }
+  }
 }
 
 function create(url: string): Client {

@@ -40,6 +40,8 @@ export interface KindFigures {
 
 export interface ChaosReport {
   readonly seed: number
+  /** The version that half of the processes and of the screens had. */
+  readonly previous: string | undefined
   readonly seconds: number
   /** How slow the machine was: at the start, and at most. */
   readonly slowness: { readonly first: number; readonly most: number }
@@ -109,7 +111,7 @@ export function renderReport(report: ChaosReport): string {
   const votes = ({ sent, acknowledged, refused, failed, unanswered, givenUp, tookMs }: VoteFigures) =>
     `${sent} votes: ${acknowledged} acknowledged (${spreadText(tookMs)}), ${refused} refused, ${failed} answered 5xx, ${unanswered} unanswered, ${givenUp} given up`
   const lines = [
-    `seed ${report.seed}, ${Math.round(report.seconds)} s, slowness ${report.slowness.first.toFixed(2)} to ${report.slowness.most.toFixed(2)}, votes ${report.votesOrdered ? 'with and without' : 'without'} order`,
+    `seed ${report.seed}${report.previous === undefined ? '' : `, beside ${report.previous}`}, ${Math.round(report.seconds)} s, slowness ${report.slowness.first.toFixed(2)} to ${report.slowness.most.toFixed(2)}, votes ${report.votesOrdered ? 'with and without' : 'without'} order`,
     `${report.screens} screens were shown ${report.tallies} tallies; ${report.acts} acts of the organiser; ${report.ballotsCompared} ballots compared, ${report.lateBallots} of them late`,
     `nothing wrong: screens behind by ${spreadText(calm.lagMs)}; ${votes(calm.votes)}`,
     '',

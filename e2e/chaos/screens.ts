@@ -1,4 +1,6 @@
 /** The audience: clients with the real SDK, as compiled for browsers, each with the polls that it follows and what it shows of them. */
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { WebSocket } from 'ws'
 import type { createTallyClient, PollFrame, TallyFrame } from '../../gateway/web/client/tally-client.ts'
 import { isNewer } from '../../shared/protocol/order.ts'
@@ -24,6 +26,8 @@ export interface ScreensOptions {
   readonly journal: Journal
   /** The edits that were never answered. */
   readonly lateEdits: ReadonlySet<number>
+  /** Where a previous version of the project is: every other screen then has the SDK of that one. */
+  readonly previousRoot: string | undefined
 }
 
 export interface Screens {
@@ -32,19 +36,24 @@ export interface Screens {
 }
 
 type Create = typeof createTallyClient
-const SDK = new URL('../../dist/web/gateway/web/client/tally-client.js', import.meta.url)
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /** After a final close a viewer reloads the page; a page asks again so long after a poll of several is gone. */
 const RELOAD_MS = 500
 
 export async function openScreens(options: ScreensOptions): Promise<Screens> {
-  const sdk = (await import(SDK.href)) as { readonly createTallyClient: Create }
-  const opened = options.audience.map((polls, number) => openScreen(`screen-${number}`, polls, sdk.createTallyClient, options))
+  const sdks = await Promise.all([ROOT, options.previousRoot ?? ROOT].map(loadSdk))
+  const opened = options.audience.map((polls, number) => openScreen(`screen-${number}`, polls, sdks[number % 2]!, options))
   return {
     all: opened.map(({ screen }) => screen),
     stop() {
       for (const { close } of opened) close()
     },
   }
+}
+
+async function loadSdk(root: string): Promise<Create> {
+  const { href } = pathToFileURL(join(root, 'dist/web/gateway/web/client/tally-client.js'))
+  return ((await import(href)) as { readonly createTallyClient: Create }).createTallyClient
 }
 
 /** The number that the organiser puts into a question: definitions of one poll are ordered by it. */

@@ -72,7 +72,7 @@ export function drawTimeline({ startedAt, endedAt, chapters, worst, answers }: T
   const violations = report.violations.length
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="11">
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
-<text x="${LEFT}" y="24" font-size="17" font-weight="600">${violations === 0 ? 'No violation' : `${violations} violations, marked red`}: seed ${report.seed}, ${chapters.length} faults in ${Math.round(report.seconds)} s</text>
+<text x="${LEFT}" y="24" font-size="17" font-weight="600">${violations === 0 ? 'No violation' : `Violations: ${violations}, marked red`}: seed ${report.seed}, ${chapters.length} faults in ${Math.round(report.seconds)} s</text>
 <text x="${LEFT}" y="42" fill="#444">blue: the fault; orange: until every screen was right again</text>
 ${[
   ...bars,

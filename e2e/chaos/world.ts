@@ -20,6 +20,8 @@ export interface Slot {
   readonly postgres: Relay
   /** Undefined while nothing runs there. */
   running: Running | undefined
+  /** Where the version of the project is that is started there next. */
+  nextRoot: string
 }
 
 /** One process from its start to its exit. */
@@ -76,8 +78,12 @@ const LEAVE_MS = 8_000
 /** A process that takes longer to leave is killed. */
 const LEAVE_TIMEOUT_MS = 30_000
 
-/** The signal says that the run was interrupted: whoever did that may have ended the processes as well. */
-export async function startWorld(journal: Journal, pace: Pace, signal: AbortSignal): Promise<World> {
+/**
+ * With a previous version, each place runs that one and the present one in turn, and begins with the previous one.
+ *
+ * The signal says that the run was interrupted: whoever did that may have ended the processes as well.
+ */
+export async function startWorld(journal: Journal, pace: Pace, signal: AbortSignal, previousRoot?: string): Promise<World> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(
     await startPostgres({ settings: { track_commit_timestamp: 'on', max_connections: MAX_CONNECTIONS } }),
@@ -99,6 +105,7 @@ export async function startWorld(journal: Journal, pace: Pace, signal: AbortSign
     redis: await relay(redis.port),
     postgres: await relay(postgres.port),
     running: undefined,
+    nextRoot: previousRoot ?? '',
   })
   const backends = [await slot('backend', 0), await slot('backend', 1)] as const
   const gateways = [await slot('gateway', 0), await slot('gateway', 1), await slot('gateway', 2)] as const
@@ -106,7 +113,7 @@ export async function startWorld(journal: Journal, pace: Pace, signal: AbortSign
     [backends[0], await freePort()],
     [backends[1], await freePort()],
   ])
-  const processes = createProcesses({ cluster, balancer, journal, pace, signal, ports, postgresUrl: postgres.url })
+  const processes = createProcesses({ cluster, balancer, journal, pace, signal, ports, postgresUrl: postgres.url, previousRoot })
   for (const each of [...backends, ...gateways]) await processes.start(each)
 
   const slots = [...backends, ...gateways]
@@ -147,9 +154,19 @@ interface ProcessesOptions {
   /** Where the backends listen, whoever runs there. */
   readonly ports: ReadonlyMap<Slot, number>
   readonly postgresUrl: string
+  readonly previousRoot: string | undefined
 }
 
-function createProcesses({ cluster, balancer, journal, pace, signal: interrupted, ports, postgresUrl }: ProcessesOptions) {
+function createProcesses({
+  cluster,
+  balancer,
+  journal,
+  pace,
+  signal: interrupted,
+  ports,
+  postgresUrl,
+  previousRoot,
+}: ProcessesOptions) {
   const lives: Life[] = []
   const guards = new Map<Child, ReturnType<typeof createGuard>>()
   const expected = new Set<Child>()
@@ -168,7 +185,8 @@ function createProcesses({ cluster, balancer, journal, pace, signal: interrupted
   /** On a machine that is very busy a start may be given up; the second one must work. */
   const launch = async (slot: Slot): Promise<Running> => {
     const env = envOf(slot)
-    const once = () => (slot.kind === 'backend' ? cluster.startBackend(env) : cluster.startGateway(env))
+    const once = () =>
+      slot.kind === 'backend' ? cluster.startBackend(env, slot.nextRoot) : cluster.startGateway(env, slot.nextRoot)
     try {
       return await once()
     } catch (error) {
@@ -182,7 +200,9 @@ function createProcesses({ cluster, balancer, journal, pace, signal: interrupted
     const startedAt = Date.now()
     const running = await launch(slot)
     const { child } = running
-    const life: Life = { name: `${slot.name} (${child.pid})`, child, startedAt }
+    const version = previousRoot === undefined ? '' : `, ${slot.nextRoot === '' ? 'this' : 'previous'} version`
+    const life: Life = { name: `${slot.name} (${child.pid}${version})`, child, startedAt }
+    if (previousRoot !== undefined) slot.nextRoot = slot.nextRoot === '' ? previousRoot : ''
     lives.push(life)
     // if this process is killed, the guard ends the child
     const guard = createGuard(['true'])

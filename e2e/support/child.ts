@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -20,7 +20,7 @@ export interface Exit {
 }
 
 export interface ChildOptions {
-  /** The program from the project's root, such as `gateway/main.ts`. */
+  /** The program, by its path from the project's root, such as `gateway/main.ts`, or by an absolute one. */
   readonly entry: string
   readonly args?: readonly string[]
   /** Its whole environment, save PATH and the like: nothing of the developer's own settings leaks into a test. */
@@ -62,7 +62,7 @@ const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'NODE_EXTRA_CA_CERTS']
 export function startChild({ entry, args = [], env = {}, cwd = ROOT }: ChildOptions): Child {
   const startedAt = performance.now()
   const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
-  const child = spawn(process.execPath, [join(ROOT, entry), ...args], {
+  const child = spawn(process.execPath, [isAbsolute(entry) ? entry : join(ROOT, entry), ...args], {
     cwd,
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

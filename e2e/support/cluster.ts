@@ -1,4 +1,5 @@
 /** Gateways and backends as real processes on the test run's Postgres and Redis, each cluster with a database and a namespace of its own. */
+import { join } from 'node:path'
 import { startChild, type Child } from './child.ts'
 import { connectPostgres } from '../../backend/database/postgres.ts'
 import { createTestLog } from './databases-under-test.ts'
@@ -34,9 +35,12 @@ export interface Cluster {
   readonly gateways: Running[]
   readonly databaseUrl: string
   readonly redis: { readonly url: string; readonly namespace: string }
-  /** Starts one more service of a kind; a gateway forwards to the backends that run when it is started. */
-  startBackend(env?: Readonly<Record<string, string>>): Promise<Running>
-  startGateway(env?: Readonly<Record<string, string>>): Promise<Running>
+  /**
+   * Starts one more service of a kind; a gateway forwards to the backends that run when it is started. `root` is where another version of
+   * the project is.
+   */
+  startBackend(env?: Readonly<Record<string, string>>, root?: string): Promise<Running>
+  startGateway(env?: Readonly<Record<string, string>>, root?: string): Promise<Running>
   /** Asks the API of a gateway as the organiser. */
   admin(method: string, path: string, body: unknown): Promise<Response>
   [Symbol.asyncDispose](): Promise<void>
@@ -67,15 +71,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     gateways: [],
     databaseUrl: database.url,
     redis: { url: redis.url, namespace: redis.namespace },
-    async startBackend(more = {}) {
+    async startBackend(more = {}, root = '') {
       const secrets = { DATABASE_URL: roles?.appUrl ?? database.url, ADMIN_TOKEN, COOKIE_SECRET }
-      const running = await startService('backend/main.ts', { ...shared, ...secrets, ...more })
+      const running = await startService(join(root, 'backend/main.ts'), { ...shared, ...secrets, ...more })
       cluster.backends.push(running)
       return running
     },
-    async startGateway(more = {}) {
+    async startGateway(more = {}, root = '') {
       const urls = cluster.backends.map(({ url }) => url).join(',')
-      const running = await startService('gateway/main.ts', { ...shared, BACKEND_URL: urls, ...more })
+      const running = await startService(join(root, 'gateway/main.ts'), { ...shared, BACKEND_URL: urls, ...more })
       cluster.gateways.push(running)
       return running
     },
