@@ -174,7 +174,8 @@ function plantIn(copy: string, services: Readonly<Record<string, string>>) {
     // a fault may make a schedule endless
     const boundMs = 2_000 * Number(values.seconds) + 30_000
     const ended = await run(['e2e/simulator/main.ts', ...options], take, boundMs)
-    if (isLeaving || typeof ended === 'string') return isLeaving ? undefined : ended
+    if (isLeaving) return undefined
+    if (typeof ended === 'string') return ended
     if (report === '') throw new Error(`the simulator ends with ${ended} and without a report`)
     const { findings } = JSON.parse(report) as { findings: { seed: number; promise: string }[] }
     return findings[0] && `seed ${findings[0].seed}: ${findings[0].promise}`
