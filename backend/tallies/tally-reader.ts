@@ -55,6 +55,9 @@ export function createTallyReader(database: Database): TallyReader {
   let calls = 0
   let isReading = false
 
+  /** A name may have been removed several times. */
+  const noteRemoved = (slug: string, epoch: number) => removed.set(slug, Math.max(epoch, removed.get(slug) ?? 0))
+
   const knownSnapshots = () => [...polls.values()].map(({ snapshot }) => snapshot)
 
   /** Closes the connection and forgets the tallies, and resolves once the connection is closed. */
@@ -102,8 +105,7 @@ export function createTallyReader(database: Database): TallyReader {
         case 'removed': {
           polls.delete(row.poll_id)
           const { slug, epoch }: { slug: string; epoch: number } = JSON.parse(row.detail)
-          // a name may have been removed several times
-          removed.set(slug, Math.max(epoch, removed.get(slug) ?? 0))
+          noteRemoved(slug, epoch)
           break
         }
         case 'poll': {
@@ -129,9 +131,9 @@ export function createTallyReader(database: Database): TallyReader {
     }
     quiet = changed.size === 0
     if (first) {
-      // a poll that was made in what another database has lost
+      // a poll that was made in what another database has lost; an earlier one of its name may have been removed there
       const slugs = new Set([...polls.values()].map(({ poll }) => poll.slug))
-      for (const { tally } of before) if (!slugs.has(tally.poll) && !removed.has(tally.poll)) removed.set(tally.poll, tally.epoch)
+      for (const { tally } of before) if (!slugs.has(tally.poll)) noteRemoved(tally.poll, tally.epoch)
       before = []
     }
     const news: Snapshot[] = []

@@ -14,6 +14,7 @@ const refusal = (status: number, kind: string) => ({
 
 export function createApp({ probes, votes, views, ballotBox }: AppOptions): { fetch: Handle } {
   world.waitingVotes.set(here().name, () => ballotBox.queued)
+  world.probes.set(here().name, probes)
   return {
     async fetch({ target, body }, isAwaited) {
       if (target === '/ready') {

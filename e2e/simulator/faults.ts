@@ -1,126 +1,28 @@
-/** What can go wrong in a world. Each kind does it to a target and returns what ends it. */
-import type { Screen, Service } from './inhabitants.ts'
-import { createMachine, on, plan, resume, stop, time } from './scheduler.ts'
+/** What can go wrong in a world. Each kind does it to a target, and may return what ends it. */
+import {
+  one,
+  remaining,
+  excuseScreen,
+  excuse,
+  namesOf,
+  partition,
+  loseConnection,
+  stopService,
+  replaceBackend,
+  crash,
+  restartRedis,
+  restartPostgres,
+  soon,
+  loseCommits,
+  until,
+  whenSomebodyMoves,
+  organise,
+  UNTIL_SILENCE_MS,
+  type Inflict,
+  type Undo,
+} from './harm.ts'
+import { plan, resume, stop, time } from './scheduler.ts'
 import { openScreen } from './screen.ts'
-import type { Tables, Write } from './tables.ts'
-import type { World } from './world.ts'
-
-type Undo = () => void
-/** `target` chooses among whoever it may be done to. */
-type Inflict = (world: World, target: number, forMs: number) => Undo | void
-
-/** A screen says by itself that its feed is dead after 35 s, and needs some more to find another. */
-const UNTIL_SILENCE_MS = 60_000
-
-const one = <T>(items: readonly T[], target: number): T | undefined => items[target % Math.max(1, items.length)]
-const remaining = (world: World, kind: Service['kind']) => world.running(kind).filter(({ leavingAt }) => leavingAt === undefined)
-
-function excuseScreen(screen: Screen, forMs: number): void {
-  screen.excusedUntil = Math.max(screen.excusedUntil, time() + forMs)
-}
-
-/** Excuses the screens that have a socket to the gateway. */
-function excuse(world: World, gateway: string, forMs: number): void {
-  for (const screen of world.screens) {
-    if ([...screen.sockets].some((socket) => socket.gateway === gateway)) excuseScreen(screen, forMs + UNTIL_SILENCE_MS)
-  }
-}
-
-const namesOf = (world: World) =>
-  world.services.filter(({ machine }) => machine.state !== 'dead').map(({ machine }) => machine.name)
-
-/** Nothing passes between them, or in one direction alone, as `target` says. */
-function partition({ network }: World, ones: readonly (string | undefined)[], other: string, target: number): Undo {
-  const names = ones.filter((name) => name !== undefined)
-  const ways = names
-    .flatMap((name) => [[name, other] as const, [other, name] as const])
-    .filter((_, way) => target % 3 !== way % 2)
-  for (const [from, to] of ways) network.block(from, to)
-  return () => {
-    for (const [from, to] of ways) network.heal(from, to)
-  }
-}
-
-/** One of the server's connections dies, and nobody tells anybody. */
-function loseConnection({ network }: World, server: string, target: number): void {
-  const end = one(
-    [...network.ends].filter((each) => each.owner.name === server),
-    target,
-  )
-  if (end !== undefined) network.loseSilently(end)
-}
-
-function stopService(world: World, service: Service | undefined): Undo | undefined {
-  if (service === undefined) return undefined
-  stop(service.machine)
-  world.judge.forgetPending()
-  return () => {
-    if (service.machine.state === 'stopped')
-      world.sometimes.note('a process that was stopped goes on with what it had read before')
-    resume(service.machine)
-    world.judge.forgetPending()
-  }
-}
-
-function replaceBackend(world: World, service: Service | undefined): void {
-  if (service === undefined) return
-  const { name } = service.machine
-  world.leave(service)
-  const succeed = () => {
-    if (service.machine.state === 'dead') world.startBackend(name)
-    else world.later(50, succeed)
-  }
-  succeed()
-}
-
-function crash(world: World, service: Service | undefined, isSilent: boolean): Undo | undefined {
-  if (service === undefined) return undefined
-  if (service.kind === 'gateway' && isSilent) excuse(world, service.machine.name, 0)
-  world.crash(service, isSilent)
-  world.judge.forgetPending()
-  return () => void (service.kind === 'gateway' ? world.startGateway() : world.startBackend(service.machine.name))
-}
-
-function restartRedis(world: World, keys: ReturnType<World['redis']['saved']>, name: string): Undo | undefined {
-  if (world.redis.machine.state === 'dead') return undefined
-  world.crashServer(world.redis.machine)
-  return () => {
-    world.sometimes.note(name)
-    world.redis.replace(createMachine('redis'), keys)
-  }
-}
-
-function restartPostgres(world: World, tables: Tables, identity?: string): Undo | undefined {
-  const { postgres } = world
-  if (postgres.machine.state === 'dead') return undefined
-  world.crashServer(postgres.machine)
-  return () => {
-    postgres.refusesUntil = time() + 200
-    postgres.replace(createMachine('postgres'), tables, identity)
-    world.judge.committed()
-  }
-}
-
-/** What it had at the beginning is then a little older than what it has. */
-const soon = (forMs: number) => Math.min(forMs / 3, 500)
-
-/** The server dies, and what it had some time before comes back. */
-function loseCommits(world: World, forMs: number, identity?: string): Undo {
-  const tables = world.postgres.tables.copy()
-  const history = world.postgres.tables
-  const from = time()
-  let undo: Undo | undefined
-  world.later(soon(forMs), () => {
-    // meanwhile it may have been replaced by another one
-    if (world.postgres.tables === history) undo = restartPostgres(world, tables, identity)
-  })
-  return () => {
-    if (undo !== undefined) world.judge.losses.push({ from, to: time() })
-    undo?.()
-  }
-}
-
-const until = (forMs: number) => time() + forMs
 
 export const FAULTS = {
   'redis stalls': ({ redis: { machine } }) => {
@@ -170,6 +72,15 @@ export const FAULTS = {
     for (const name of namesOf(world)) world.network.cut(name, 'postgres')
   },
   'backend loses postgres': (world, target) => partition(world, [`backend-${1 + (target % 2)}`], 'postgres', target >> 3),
+  // for so long that screens have to be told
+  'gateway is cut off': (world, target, forMs) => {
+    const gateway = one(world.running('gateway'), target)
+    if (gateway === undefined) return
+    gateway.isExcused = true
+    const { name } = gateway.machine
+    const undos = ['redis', 'backend-1', 'backend-2'].map((other) => partition(world, [name], other, 2))
+    world.later(forMs + 7_000, () => undos.forEach((undo) => undo()))
+  },
   'gateway loses backend': (world, target) =>
     partition(world, [one(world.running('gateway'), target)?.machine.name], `backend-${1 + ((target >> 3) % 2)}`, target >> 4),
   'gateway stops': (world, target, forMs) => {
@@ -284,14 +195,3 @@ export const FAULTS = {
 } satisfies Record<string, Inflict>
 
 export type FaultKind = keyof typeof FAULTS
-
-/** Does it as soon as a client moves, if one does within three seconds. */
-function whenSomebodyMoves(world: World, run: () => void, tries = 150): void {
-  if (world.screens.some(({ client }) => client.status.state === 'moving')) run()
-  else if (tries > 0) world.later(20, () => whenSomebodyMoves(world, run, tries - 1))
-}
-
-/** Runs an organiser's transaction, if the database is there and takes it. */
-function organise({ postgres }: World, write: Write): void {
-  on(postgres.machine, () => void postgres.transact(write).catch(() => {}))
-}

@@ -13,6 +13,8 @@ export interface Service {
   /** When it was told to leave. */
   leavingAt: number | undefined
   exitCode: number | undefined
+  /** It may leave with requests unanswered, since it reaches no backend. */
+  isExcused: boolean
 }
 
 /** A socket of a screen, as the judge sees it. */

@@ -42,7 +42,7 @@ export class Judge implements Witness {
   /** By poll. */
   readonly truth = new Map<string, Truth[]>()
   /** When the database lost what was committed after another time. */
-  losses: { readonly from: number; readonly to: number }[] = []
+  readonly #losses: { readonly from: number; readonly to: number }[] = []
   /** When each poll was last reset or removed. */
   readonly emptied = new Map<string, number>()
   /** Only processes are replaced in this schedule, so that nobody may notice anything. */
@@ -155,6 +155,16 @@ export class Judge implements Witness {
     }
   }
 
+  /** The database has lost what was committed since a time. */
+  lost(from: number): void {
+    this.#losses.push({ from, to: time() })
+    for (const [slug, history] of this.truth)
+      this.truth.set(
+        slug,
+        history.filter(({ at }) => at < from),
+      )
+  }
+
   /** What the database had at a time. */
   #at(slug: string, at: number): TallyFrame | undefined {
     return this.truth.get(slug)?.findLast((each) => each.at <= at)?.tally
@@ -225,7 +235,7 @@ export class Judge implements Witness {
     for (const { ledger, slug, voter, machine } of voters) {
       const poll = postgres.tables.named(slug)
       const emptiedAt = this.emptied.get(slug) ?? -1
-      const isLost = ({ countedAt }: LedgerEntry) => this.losses.some(({ from, to }) => countedAt! >= from && countedAt! <= to)
+      const isLost = ({ countedAt }: LedgerEntry) => this.#losses.some(({ from, to }) => countedAt! >= from && countedAt! <= to)
       const counted = ledger.findLast((entry) => entry.countedAt !== undefined && entry.at > emptiedAt && !isLost(entry))
       if (counted === undefined || poll === undefined) continue
       const ballot = postgres.tables.ballots.get(poll.id)?.get(voter() ?? '')
@@ -250,9 +260,10 @@ export class Judge implements Witness {
     this.#pending.clear()
   }
 
-  left({ machine, exitCode, leavingAt }: Service): void {
+  left({ machine, exitCode, leavingAt, isExcused }: Service): void {
     if (leavingAt === undefined) this.fail('no process ends by itself', `${machine.name} ends with ${exitCode}`)
-    else if (exitCode !== 0) this.fail('a process that is told to leave ends with 0', `${machine.name} ends with ${exitCode}`)
+    else if (exitCode !== 0 && !isExcused)
+      this.fail('a process that is told to leave ends with 0', `${machine.name} ends with ${exitCode}`)
   }
 }
 

@@ -78,7 +78,9 @@ async function load() {
 
 async function simulateHere(): Promise<Report> {
   const { simulate } = await load()
-  return await simulate({ seed, schedules, maxFindings, isOver: () => seconds() >= Number(values.seconds) })
+  const isOver = () => seconds() >= Number(values.seconds)
+  // at once, since a long run may be interrupted
+  return await simulate({ seed, schedules, maxFindings, isOver, onFinding: ({ text }) => console.error(text) })
 }
 
 async function replay(): Promise<void> {
@@ -96,7 +98,6 @@ function unmet({ met }: Report): string[] {
 }
 
 function print(report: Report): void {
-  for (const { text } of report.findings) console.log(text)
   const minutes = Math.round(report.virtualMs / 60_000)
   console.log(`\n${report.schedules} schedules, ${report.steps} steps, ${minutes} virtual minutes in ${seconds().toFixed(0)} s`)
   for (const [state, times] of Object.entries(report.met).toSorted(([one], [other]) => one.localeCompare(other)))

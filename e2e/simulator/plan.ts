@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../chaos/random.ts'
+import { createRandom } from '../soak/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {
@@ -61,6 +61,7 @@ const RECIPES: readonly (readonly FaultKind[])[] = [
   ['all lose redis', 'redis stalls', 'redis refuses writes'],
   ['balancer stalls', 'all gateways are replaced', "screen's connections are cut"],
   ['screen freezes', 'screen loses its gateway', 'screen is far away'],
+  ['gateway is cut off', 'gateway is replaced'],
 ]
 
 /** The same plan for the same seed. Each has few kinds of faults, others than its neighbours', so that every mixture comes in time. */

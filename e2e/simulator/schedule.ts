@@ -27,6 +27,8 @@ const CATCH_UP_LATE_MS = 75_000
 /** After so long without a fault every connection is as it was before, and news take no longer than `FAST_MS`. */
 const SETTLE_MS = 5_000
 const FAST_MS = 500
+/** The longest that a fault takes on its own. */
+const LATEST_MS = 40_000
 const LEAVE_MS = 8_000
 
 export async function runSchedule(plan: Plan): Promise<Outcome> {
@@ -85,7 +87,8 @@ async function runPlan(world: World, plan: Plan): Promise<number> {
   await wait(plan.workMs - plan.voteUntilMs + 100)
   if (isOver()) return 0
 
-  // every fault has ended
+  // some faults take longer
+  await wait(LATEST_MS, () => !world.isHarmed)
   if (plan.isFreshInTheEnd) {
     balancer.preferred = world.startGateway().machine.name
     await wait(900)
@@ -111,6 +114,8 @@ async function runPlan(world: World, plan: Plan): Promise<number> {
     on(postgres.machine, () => void postgres.transact((xid) => edits.forEach((edit) => edit(xid))))
     await wait(FAST_MS)
     const old = judge.missing()
+    const unwell = world.unwell()
+    if (unwell !== undefined) judge.fail('once nothing is wrong, every probe says so', unwell)
     if (old !== undefined) judge.fail('news come as fast as before', `after ${FAST_MS} ms ${old}`)
   }
 

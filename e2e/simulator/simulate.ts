@@ -30,10 +30,12 @@ export interface SimulateOptions {
   readonly maxFindings: number
   /** End when it returns true: for a run that has only so much time. */
   readonly isOver?: () => boolean
+  /** Called with each finding as soon as it is made. */
+  readonly onFinding?: (finding: Finding) => void
 }
 
 export async function simulate(options: SimulateOptions): Promise<Report> {
-  const { seed: first, maxFindings, isOver = () => false } = options
+  const { seed: first, maxFindings, isOver = () => false, onFinding = () => {} } = options
   const findings: Finding[] = []
   const met: Record<string, number> = {}
   let [schedules, steps, virtualMs, trace] = [0, 0, 0, '']
@@ -48,7 +50,9 @@ export async function simulate(options: SimulateOptions): Promise<Report> {
       .digest('hex')
     for (const [state, times] of outcome.sometimes) met[state] = (met[state] ?? 0) + times
     if (outcome.violation === undefined) continue
-    findings.push(await shrink(plan, outcome))
+    const finding = await shrink(plan, outcome)
+    findings.push(finding)
+    onFinding(finding)
   }
   return { schedules, findings, met, steps, virtualMs, trace }
 }

@@ -1,5 +1,6 @@
 /** What stand-ins find around them: the world of the present schedule. */
 import type { BallotState } from '../../gateway/web/model/ballot-sender.ts'
+import type { Probes } from '../../shared/lifecycle/probes.ts'
 import type { PollFrame, TallyFrame } from '../../shared/protocol/frames.ts'
 import type { LedgerEntry, Screen, SocketView } from './inhabitants.ts'
 import type { Network } from './network.ts'
@@ -26,6 +27,8 @@ export interface Surroundings {
   readonly chooseGateway: () => string
   /** By backend, how many votes wait there. */
   readonly waitingVotes: Map<string, () => number>
+  /** By service. */
+  readonly probes: Map<string, Probes>
 }
 
 export let world: Surroundings

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events'
 import { runBackend } from '../../backend/service.ts'
 import { type GatewayHost, runGateway } from '../../gateway/service.ts'
+import type { Probes } from '../../shared/lifecycle/probes.ts'
 import { holdSignals } from '../../shared/lifecycle/signals.ts'
 import { Balancer } from './balancer.ts'
 import type { Screen, Service, Voter } from './inhabitants.ts'
@@ -37,6 +38,7 @@ export class World implements Surroundings {
   readonly voters: Voter[] = []
   /** By backend, how many votes wait there. */
   readonly waitingVotes = new Map<string, () => number>()
+  readonly probes = new Map<string, Probes>()
   #gateways = 0
   #planned = 0
 
@@ -60,10 +62,25 @@ export class World implements Surroundings {
     })
   }
 
+  /** Whether something is still to be done to the world. */
+  get isHarmed(): boolean {
+    return this.#planned > 0
+  }
+
   /** Whether somebody leaves, or something is still to be done to the world. */
   isReplacing(): boolean {
     const isLeaving = this.services.some(({ leavingAt, machine }) => leavingAt !== undefined && machine.state !== 'dead')
-    return isLeaving || this.#planned > 0 || this.running('backend').length < 2
+    return isLeaving || this.isHarmed || this.running('backend').length < 2
+  }
+
+  /** A service that does not say that all is well; undefined when all do. */
+  unwell(): string | undefined {
+    for (const { machine } of this.services) {
+      if (machine.state === 'dead') continue
+      const answer = on(machine, () => this.probes.get(machine.name)?.ready())
+      if (answer?.body['status'] !== 'ok') return `${machine.name} says ${JSON.stringify(answer)}`
+    }
+    return undefined
   }
 
   startGateway(): Service {
@@ -87,7 +104,7 @@ export class World implements Surroundings {
         throw new Error(`${name} exits with ${code}`)
       },
     } satisfies Partial<GatewayHost>)
-    const service: Service = { kind, machine, host, leavingAt: undefined, exitCode: undefined }
+    const service: Service = { kind, machine, host, leavingAt: undefined, exitCode: undefined, isExcused: false }
     this.services.push(service)
     on(machine, () => {
       // as each main.ts does
