@@ -17,11 +17,11 @@ const POLL = {
 const READERS = 20_000
 /**
  * On the two cores for which the bounds are, with both gateways, both backends, the databases and the crowd on them. The aims are 250 and
- * 100 ms and are not met: tallies were 236 to 522 ms old and votes took 850 ms (p99), at the gateways. These bounds hold the crowd to
- * freezing nothing (docs/adr/0021).
+ * 100 ms. Three quiet runs had tallies 160 to 212 ms old, and votes took 144 to 165 ms (p99), at the gateways. The bounds leave room for
+ * what else a machine does at such a moment (docs/adr/0021).
  */
-const OLDEST_TALLY_MS = 2_000
-const VOTE_P99_MS = 2_000
+const OLDEST_TALLY_MS = 600
+const VOTE_P99_MS = 600
 
 describe('a crowd that reads all at once', { timeout: 300_000 }, () => {
   let cluster: Cluster

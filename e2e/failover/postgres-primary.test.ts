@@ -187,9 +187,10 @@ describe('the primary', () => {
         assert.match(error, /read-only/)
       }
     }
-    for (const [index, count] of logged().entries()) {
-      const said = cluster.backends[index]?.child.logs.slice(lines[index]).map(({ msg }) => msg)
-      assert.ok(count - (lines[index] ?? 0) <= 15, `it says once what is wrong, not ${JSON.stringify(said)}`)
+    for (const [index, from] of lines.entries()) {
+      // a request that fails has a line of its own
+      const said = cluster.backends[index]?.child.logs.slice(from).filter((line) => line['requestId'] === undefined) ?? []
+      assert.ok(said.length <= 15, `it says once what is wrong, not ${JSON.stringify(said.map(({ msg }) => msg))}`)
     }
 
     await standby.promote()
