@@ -24,7 +24,7 @@ interface Truth {
 /** A screen that is further behind says so, or is excused: three seconds to call a source silent, one to read again, and the ways. */
 const BEHIND_MS = 6_000
 /** The longest time in which a process that is told to leave does so. */
-const LEAVE_MS = 6_000 + 500
+const LEAVE_MS = 12_000 + 500
 /** What nobody answers for so long is waited for in vain. */
 const SETTLE_MS = 30_000
 

@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../chaos/random.ts'
+import { createRandom } from '../soak/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {
@@ -70,8 +70,8 @@ export function planOf(seed: number): Plan {
   // a silence of half a minute takes many steps in which nothing else happens
   const possible = KINDS.filter((kind) => !SILENT.has(kind) || random.next() < 0.3)
   const chosen = random.next() < 0.4 ? random.pick(RECIPES) : random.shuffled(possible).slice(0, random.between(1, 4))
-  // which the backends and Redis together cannot notice once all of them have forgotten how far the database was (ADR 25)
-  const kinds = chosen.includes(UNNOTICED) ? chosen.filter((kind) => !kind.includes('redis')) : chosen
+  // how far the database was, Redis is told each second: what was lost of the last one nobody knows once all backends are dead
+  const kinds = chosen.includes(UNNOTICED) ? chosen.filter((kind) => !/redis|backend (dies|is replaced)/.test(kind)) : chosen
   // most are short; in long ones an outage lasts until it has to be told
   const isLong = random.next() < 0.15
   const workMs = isLong ? random.between(9_000, 13_000) : random.between(2_000, 4_500)

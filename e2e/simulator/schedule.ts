@@ -29,7 +29,7 @@ const SETTLE_MS = 5_000
 const FAST_MS = 500
 /** The longest that a fault takes on its own. */
 const LATEST_MS = 40_000
-const LEAVE_MS = 8_000
+const LEAVE_MS = 13_000
 
 export async function runSchedule(plan: Plan): Promise<Outcome> {
   let world: World | undefined

@@ -15,7 +15,7 @@ import { enter, type Surroundings } from './surroundings.ts'
 import { Sometimes } from './sometimes.ts'
 
 /** Times of a shutdown, short for the sake of speed; the same proportions as in production. */
-const DRAIN = { DRAIN_NOTICE_MS: '600', DRAIN_SPREAD_MS: '2000', DRAIN_DEADLINE_MS: '6000' }
+const DRAIN = { DRAIN_NOTICE_MS: '600', DRAIN_SPREAD_MS: '2000', DRAIN_DEADLINE_MS: '12000' }
 const COMMON = { REDIS_URL: 'redis://redis', LOG_LEVEL: 'debug', ...DRAIN }
 const ENVIRONMENT = {
   gateway: { ...COMMON, BACKEND_URL: 'http://backend-1,http://backend-2', SLOW_CLIENT_MS: '1500' },
