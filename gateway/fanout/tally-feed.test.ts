@@ -242,3 +242,30 @@ test('asks the backends for the polls that sockets follow while the bus is away,
   assert.equal(asked, before, 'it asks no more')
   await stop()
 })
+
+test('takes a sign of life that the bus kept from before for none, while the backends are asked, nor after they went', async () => {
+  let [known, asked] = [1, 0]
+  let areThere = true
+  const { clock, bus, hub, feed, stop } = createScene(async () => {
+    if (!areThere) throw new Error('no backend answers')
+    asked += 1
+    return snapshot(known)
+  })
+  await bus.admit(snapshot(1))
+  await feed.follow('cats-or-dogs')
+  hub.isWatched = (slug) => slug === 'cats-or-dogs'
+  await bus.heartbeat(1)
+  // the backends do not reach the bus from here on
+  await clock.advance(3_000)
+  for (known = 2; known < 10; known += 1) {
+    const before = asked
+    await clock.advance(1_000)
+    assert.ok(asked > before, 'it goes on asking')
+    assert.equal(hub.snapshot('cats-or-dogs')?.tally.version, known)
+  }
+  areThere = false
+  await clock.advance(3_500)
+  assert.equal(feed.source.ok, false)
+  assert.ok(feed.sourceAgeMs() >= 3_000, `${feed.sourceAgeMs()} ms`)
+  await stop()
+})

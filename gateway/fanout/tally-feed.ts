@@ -49,7 +49,7 @@ const LOOK_MS = 100
 const OVERDUE_MS = RECONCILE_MS + 300
 /** So long after it last worked, in ms, too: it is tried twice a second. */
 const UNWELL_MS = 800
-/** A source that has been silent for so long, in ms, has missed a sign of life: the bus does not bring what backends publish. */
+/** A source whose sign of life on the bus has not changed for so long, in ms, has missed one: the bus does not bring what backends publish. */
 const QUIET_MS = 2_000
 /** The feed stops following a poll that no socket has followed for so long, in ms. */
 const FORGET_AFTER_MS = 30_000
@@ -67,6 +67,9 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
   const asking = new Set<string>()
   let sourceAt = clock.date()
   let sourceSeenAt = clock.now()
+  /** The sign of life that the bus keeps, and when it was last seen to change. */
+  let beat: number | undefined
+  let beatSeenAt = clock.now()
   /** When the bus last told how all polls stand. */
   let readAt = clock.now()
 
@@ -155,9 +158,9 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
     const kept = await read([...followed.keys()])
     readAt = clock.now()
     // only after a read of all polls: a sign of life says that what the sockets show is current
-    if (kept.sourceAt !== undefined && kept.sourceAt !== sourceAt) {
-      sourceAt = kept.sourceAt
-      sourceSeenAt = clock.now()
+    if (kept.sourceAt !== undefined && kept.sourceAt !== beat) {
+      sourceAt = beat = kept.sourceAt
+      sourceSeenAt = beatSeenAt = clock.now()
     }
     // a bus that has lost its data has no `sourceAt` until the backends have filled it again; till then a missing poll proves
     // nothing
@@ -232,14 +235,14 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
     while (!signal.aborted) {
       const now = clock.now()
       const { ok, at } = bus.health
-      if (ok && now - at < UNWELL_MS && now - readAt < OVERDUE_MS && now - sourceSeenAt < QUIET_MS) {
+      if (ok && now - at < UNWELL_MS && now - readAt < OVERDUE_MS && now - beatSeenAt < QUIET_MS) {
         meanwhile.end()
         await clock.wait(LOOK_MS, signal)
         continue
       }
       const slugs = [...followed.keys()].filter((slug) => hub.isWatched(slug))
       const isAnswered = await meanwhile.round(slugs, signal)
-      if (!isAnswered || slugs.length === 0) continue
+      if (!isAnswered || slugs.length === 0 || now < sourceSeenAt) continue
       sourceAt = clock.date()
       sourceSeenAt = now
     }
