@@ -124,7 +124,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     const fault = Date.now() > sparesFrom ? sparingFirst(planned) : planned
     const chapter = journal.begin(fault)
     journal.say(`fault ${chapter.number}: ${JSON.stringify(fault)}`)
-    await perform(fault, chapter)
+    try {
+      await perform(fault, chapter)
+    } catch (error) {
+      if (signal.aborted) throw error
+      journal.violate('a fault could not be planted', String(error))
+    }
     if (!(await watch.recover(chapter))) {
       journal.write({ processes: await world.describe() })
       await heal(world, journal)

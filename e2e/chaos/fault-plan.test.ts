@@ -27,6 +27,7 @@ test('the first replica is spared from what would end it, and from nothing else'
   assert.deepEqual(sparingFirst({ kind: 'backend dies', replica: 0, downMs: 5 }), { kind: 'backend dies', replica: 1, downMs: 5 })
   for (const fault of [
     { kind: 'backend stalls', replica: 0, forMs: 5 },
+    { kind: 'gateway dies', replica: 2, downMs: 5 },
     { kind: 'redis dies', downMs: 5 },
   ] as const) {
     assert.deepEqual(sparingFirst(fault), fault)

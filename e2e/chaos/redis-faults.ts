@@ -14,6 +14,8 @@ const MIB = 1_048_576
 const FLOODED_LIMIT = `pubsub ${4 * MIB} ${4 * MIB} 0`
 const USUAL_LIMIT = `pubsub ${32 * MIB} ${8 * MIB} 60`
 const FLOOD_EVERY_MS = 50
+/** Ten megabytes on a machine that is very busy take a while. */
+const COMMAND_MS = 30_000
 /** None of them is a tally. */
 const GARBAGE = [
   '',
@@ -101,7 +103,12 @@ export async function flood(redis: RedisService, journal: Journal, forMs: number
 }
 
 async function withRedis<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
-  const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null, commandTimeout: 5_000 })
+  const client = new Redis(url, {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    commandTimeout: COMMAND_MS,
+  })
   client.on('error', () => {})
   try {
     await client.connect()

@@ -22,7 +22,10 @@ const GAP = 34
 /** Okabe and Ito's palette, told apart by everyone. */
 const [BLUE, ORANGE, RED] = ['#0072b2', '#e69f00', '#d55e00']
 
-export function drawTimeline({ startedAt, endedAt, chapters, worst, answers }: Timeline, report: ChaosReport): string {
+export function drawTimeline(
+  { startedAt, endedAt, chapters, worst, answers }: Timeline,
+  report: Pick<ChaosReport, 'seed' | 'seconds' | 'violations'>,
+): string {
   const x = (at: number) => (LEFT + ((at - startedAt) / (endedAt - startedAt)) * (WIDTH - LEFT - RIGHT)).toFixed(1)
   const width = (from: number, to: number) => Math.max(1, Number(x(to)) - Number(x(from))).toFixed(1)
   const kinds = [...new Set(chapters.map(({ fault }) => fault.kind))].toSorted()

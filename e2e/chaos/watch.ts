@@ -44,6 +44,8 @@ const CALM_BEHIND_MS = 3_000
 /** A screen that is further behind says so. Some time to notice comes on top. */
 const SILENT_MS = 5_000
 const NOTICE_MS = 1_500
+/** A screen takes its gateway for dead after this; a gateway that hangs says nothing sooner (docs/protocol.md). */
+const DEAD_MS = 35_000
 /** Too short for anybody to see: news that were held up come one after the other, and the first ends the notice. */
 const UNSEEN_MS = 500
 /** After this a screen is given up and the run goes on. */
@@ -75,7 +77,8 @@ export function startWatch({ truth, screens, journal, pace }: WatchOptions): Wat
     if (isCalm) calmLagsMs.push(behind)
     const silence = journal.current?.silence
     const silentMs = Math.max(behind, silence === undefined ? 0 : now - silence)
-    if (silentMs <= SILENT_MS + NOTICE_MS * pace.slowness || screen.admitsDelay) unsaidSince.delete(screen)
+    const toldMs = journal.current?.fault.kind === 'gateway stalls' ? DEAD_MS : SILENT_MS
+    if (silentMs <= toldMs + NOTICE_MS * pace.slowness || screen.admitsDelay) unsaidSince.delete(screen)
     else if (now - (unsaidSince.get(screen) ?? now) > UNSEEN_MS * pace.slowness) {
       const rule =
         behind === silentMs ? 'a screen is behind and does not say so' : 'the source is silent and a screen does not say so'
