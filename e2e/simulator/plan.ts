@@ -1,5 +1,5 @@
 /** What a seed stands for: the shape of a world and the faults that happen to it. */
-import { createRandom } from '../soak/random.ts'
+import { createRandom } from '../chaos/random.ts'
 import { type FaultKind, FAULTS } from './faults.ts'
 
 export interface Fault {

@@ -33,7 +33,7 @@ process.exitCode = missed === 0 ? 0 : 1
 async function find({ file, from, to }: Planted): Promise<string> {
   const copy = await mkdtemp(path.join(tmpdir(), 'planted-'))
   try {
-    for (const part of ['gateway', 'backend', 'shared', 'package.json', 'e2e/simulator', 'e2e/soak/random.ts']) {
+    for (const part of ['gateway', 'backend', 'shared', 'package.json', 'e2e/simulator', 'e2e/chaos/random.ts']) {
       await cp(path.join(root, part), path.join(copy, part), { recursive: true })
     }
     await symlink(path.join(root, 'node_modules'), path.join(copy, 'node_modules'))

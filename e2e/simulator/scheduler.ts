@@ -8,7 +8,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import timersPromises from 'node:timers/promises'
-import { createRandom, type Random } from '../soak/random.ts'
+import { createRandom, type Random } from '../chaos/random.ts'
 
 /** A process or a device: what stops, crashes and has clocks of its own. */
 export interface Machine {
