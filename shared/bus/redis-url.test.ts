@@ -17,6 +17,7 @@ test('a URL names one Redis, Sentinels with the name of a master, or nodes of a 
     username: 'ann',
     password: 'p@ss/',
   })
+  assert.equal(parseRedisUrl('redis://ann:p@ss@a').password, 'p@ss')
   assert.deepEqual(parseRedisUrl('redis+sentinel://:pw@a,b:1/tallies?sentinelPassword=other'), {
     ...PLAIN,
     form: 'sentinel',
@@ -48,6 +49,9 @@ test('what is wrong with a URL is said, and never its password', () => {
     ['redis://secret@a', /user without a password/],
     ['redis://:secret@a:99999', /host:port/],
     ['redis://', /none of/],
+    ['redis://:secret/word@a', /write \/ in a password as %2F/],
+    ['redis+cluster://ann:secret/word@a:7000', /write \/ in a password as %2F/],
+    ['redis://:secret%word@a', /write % in a password as %25/],
   ] as const
   for (const [url, says] of wrong) {
     assert.throws(

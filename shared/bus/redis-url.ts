@@ -23,7 +23,7 @@ export interface RedisAddress {
   readonly sentinelPassword?: string
 }
 
-const FORM = /^redis(?<tls>s)?(?:\+(?<form>sentinel|cluster))?:\/\/(?:(?<login>[^@/]*)@)?(?<hosts>[^/?#@]+)(?<rest>[/?].*)?$/u
+const FORM = /^redis(?<tls>s)?(?:\+(?<form>sentinel|cluster))?:\/\/(?:(?<login>[^/]*)@)?(?<hosts>[^/?#@]+)(?<rest>[/?].*)?$/u
 const HOST = /^(?<host>\[[^\]]+\]|[^:[\]]+)(?::(?<port>\d{1,5}))?$/u
 
 /**
@@ -37,7 +37,7 @@ export function parseRedisUrl(url: string): RedisAddress {
     throw new CannotWork('REDIS_URL is none of redis://host, redis+sentinel://host/name, redis+cluster://host')
   const form = (parts['form'] ?? 'single') as RedisForm
   const { pathname, searchParams } = new URL(parts['rest'] ?? '/', 'redis://host')
-  const path = decodeURIComponent(pathname.slice(1))
+  const path = decoded(pathname.slice(1))
   const [first, ...others] = (parts['hosts'] ?? '').split(',').map((text) => hostIn(text, form === 'sentinel' ? 26_379 : 6_379))
   if (first === undefined || (form === 'single' && others.length > 0)) {
     throw new CannotWork('REDIS_URL names several hosts: redis+cluster:// or redis+sentinel:// says what they are')
@@ -67,13 +67,22 @@ function loginIn(login: string): [username: string, password: string] {
   const colon = login.indexOf(':')
   if (colon === -1 && login !== '')
     throw new CannotWork('REDIS_URL has a user without a password: write user:password@, or :password@')
-  return [decodeURIComponent(login.slice(0, Math.max(0, colon))), decodeURIComponent(login.slice(colon + 1))]
+  return [decoded(login.slice(0, Math.max(0, colon))), decoded(login.slice(colon + 1))]
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new CannotWork('REDIS_URL has a % that is no code of a character: write % in a password as %25')
+  }
 }
 
 function hostIn(text: string, defaultPort: number): RedisHost {
   const parts = HOST.exec(text.trim())?.groups
   const port = Number(parts?.['port'] ?? defaultPort)
+  // without what is there instead, which may be the beginning of a password
   if (parts === undefined || port > 65_535)
-    throw new CannotWork(`REDIS_URL has ${JSON.stringify(text)} where host:port should be`)
+    throw new CannotWork('REDIS_URL has something else where host:port should be: write / in a password as %2F')
   return { host: (parts['host'] ?? '').replace(/^\[|\]$/g, ''), port }
 }
