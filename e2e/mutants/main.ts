@@ -25,6 +25,7 @@ const USAGE = `Plants faults, one by one, in a copy of the project, and tells wh
   --planted-only   leave out the run of the same tests without any fault
 `
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const exec = promisify(execFile)
 /** A fault may make a test wait for ever. */
 const TEST_TIMEOUT_MS = 90_000
 /** A failed test in TAP; those inside another come before it. */
@@ -79,8 +80,8 @@ async function plantAll(): Promise<number> {
     let escaped = 0
     console.log('| planted fault | noticed by | which |\n| --- | --- | --- |')
     for (const [name, mutant] of chosen) {
-      if (isLeaving) return 130
       const noticed = await plant.noticed(mutant)
+      if (isLeaving) return 130
       if (noticed.length === 0) escaped += 1
       const kinds = noticed.map(({ kind }) => kind).join(', ') || '**nothing**'
       console.log(`| \`${name}\` | ${kinds} | ${noticed.map(({ by }) => by.replaceAll('|', '\\|')).join('; ')} |`)
@@ -95,16 +96,16 @@ async function plantAll(): Promise<number> {
 
 /** The files that git knows, as they are in the tree, with the packages and the compiled pages. */
 async function copyTo(copy: string): Promise<void> {
-  const run = promisify(execFile)
-  const { stdout } = await run('git', ['ls-files', '-z'], {
-    cwd: ROOT,
-    maxBuffer: 2 ** 24,
-  })
-  const copies = stdout.split('\0').filter(Boolean)
+  const { stdout } = await exec('git', ['ls-files', '-z'], { cwd: ROOT, maxBuffer: 2 ** 24 })
+  const files = stdout.split('\0').filter(Boolean)
   // what git knows may have been deleted
-  for (const file of copies) await cp(path.join(ROOT, file), path.join(copy, file)).catch(ignoreMissing)
+  for (const file of files) await cp(path.join(ROOT, file), path.join(copy, file)).catch(ignoreMissing)
   await symlink(path.join(ROOT, 'node_modules'), path.join(copy, 'node_modules'))
-  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'gateway/web/tsconfig.json'], { cwd: copy })
+  await compilePages(copy)
+}
+
+async function compilePages(copy: string): Promise<void> {
+  await exec(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'gateway/web/tsconfig.json'], { cwd: copy })
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
@@ -211,11 +212,13 @@ function plantIn(copy: string, services: Readonly<Record<string, string>>) {
         const by = isRun(mutant) ? await broken() : undefined
         if (by !== undefined) noticed.push({ kind: 'simulator', by })
         if (values.chaos && (noticed.length === 0 || values.only.length > 0)) {
+          await compilePages(copy)
           const violated = await run(['e2e/chaos/main.ts', '--minutes', values.minutes], () => false)
           if (violated !== 0) noticed.push({ kind: 'chaos', by: `npm run chaos ends with ${violated}` })
         }
       } finally {
         for (const [file, text] of sound) await writeFile(path.join(copy, file), text)
+        if (values.chaos) await compilePages(copy)
       }
       return noticed
     },
