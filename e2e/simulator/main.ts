@@ -78,7 +78,8 @@ async function load() {
 
 async function simulateHere(): Promise<Report> {
   const { simulate } = await load()
-  const isOver = () => seconds() >= Number(values.seconds)
+  const loadedAt = seconds()
+  const isOver = () => seconds() - loadedAt >= Number(values.seconds)
   // at once, since a long run may be interrupted
   return await simulate({ seed, schedules, maxFindings, isOver, onFinding: ({ text }) => console.error(text) })
 }
