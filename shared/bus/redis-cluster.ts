@@ -122,7 +122,8 @@ export async function connectCluster<Scripts>(options: RedisServersOptions): Pro
   const move = (channel: string, from: Node, to: Node) => {
     channels.set(channel, to)
     const subscribed = to.subscribe(channel).catch(() => {})
-    void subscribed.then(() => from.unsubscribe(channel))
+    // it may have come back meanwhile
+    void subscribed.then(() => channels.get(channel) !== from && from.unsubscribe(channel))
   }
 
   const look = (): Promise<void> => {
