@@ -78,7 +78,8 @@ export function createTallyFeed({ bus, hub, ask, random = Math.random, clock, lo
     clock,
     random,
     onTold: (snapshot) => hub.apply(snapshot),
-    onGone: (slug) => end(slug),
+    // asked once more, since a poll of the same name may have been created while the answer was under way
+    onGone: (slug) => void endIfGone(slug),
   })
 
   /**
