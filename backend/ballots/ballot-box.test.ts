@@ -523,6 +523,33 @@ onEachDatabase('the ballot box', (use, kind) => {
     await cast
   })
 
+  test('does not call a vote refused whose commit it did not hear of, when its poll has closed by the next try', async () => {
+    const under = use()
+    const { id, slug: poll } = await under.createPoll()
+    let attempts = 0
+    const deaf: Database = {
+      ...under.database,
+      openSession: async (options) => {
+        const session = await under.database.openSession(options)
+        return {
+          ...session,
+          lost: false,
+          query: async (statement, values) => {
+            const rows = await session.query<never>(statement, values)
+            if (statement.name !== 'cast batch' || attempts++ > 0) return rows
+            await under.database.query(sql("UPDATE livetally.polls SET state = 'closed' WHERE id = $1"), [id])
+            throw new Error('Connection terminated unexpectedly')
+          },
+        }
+      },
+    }
+    const box = createBallotBox({ database: deaf, log: under.log, now: Date.now })
+    await assert.rejects(castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' }), VoteUnconfirmed)
+    assert.deepEqual(await tallyOf(under.database, id), { cats: 1 })
+    assert.equal((await castNow(box, { slug: poll, voter: randomUUID(), option: 'cats' })).kind, 'closed')
+    await box.drain()
+  })
+
   test('says that nothing was written where that is certain', async () => {
     const under = use()
     const { slug: poll } = await under.createPoll()

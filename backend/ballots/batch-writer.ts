@@ -29,6 +29,8 @@ export interface BatchWriter {
 export type Answer = () => void
 
 const ACCEPTED: CastOutcome = { kind: 'accepted' }
+/** What holds also where an earlier try may stand: each names the ballot that does. A poll may have closed since. */
+const CERTAIN: ReadonlySet<CastOutcome['kind']> = new Set(['accepted', 'already-voted', 'superseded'])
 const UNAVAILABLE: CastOutcome = { kind: 'unavailable', retryAfterMs: 1_000 }
 
 /** How long votes are held while no database takes writes, in ms: a gateway that waits longer takes a vote for one that may be cast. */
@@ -51,10 +53,9 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   const { abandoned, giveUpMs, log, now, outage } = options
   const connection = createWriterConnection(options.database)
 
-  const commit = async (batch: readonly Vote[]): Promise<Answer> => {
+  /** `mayStand`: the answer to a try was lost, so that its votes may stand. */
+  const commit = async (batch: readonly Vote[], mayStand = false): Promise<Answer> => {
     const startedAt = now()
-    /** The answer to a try was lost, so that its votes may stand. */
-    let mayStand = false
     for (let attempt = 0; ; attempt++) {
       let isSent = false
       try {
@@ -66,7 +67,12 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
         outage.end()
         options.onCommitted()
         return () => {
-          for (const [i, vote] of batch.entries()) vote.resolve(outcomes[i] ?? ACCEPTED)
+          for (const [i, vote] of batch.entries()) {
+            const outcome = outcomes[i] ?? ACCEPTED
+            if (mayStand && !CERTAIN.has(outcome.kind))
+              vote.reject(new VoteUnconfirmed(`an earlier try may stand: ${outcome.kind}`))
+            else vote.resolve(outcome)
+          }
         }
       } catch (error) {
         if (isConnectionFault(error)) await connection.drop()
@@ -77,7 +83,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
         if (isDataFault(error)) {
           // the data of one vote makes the statement fail: the batch is halved until that vote is alone
           const middle = batch.length >> 1
-          const answers = [await commit(batch.slice(0, middle)), await commit(batch.slice(middle))]
+          const answers = [await commit(batch.slice(0, middle), mayStand), await commit(batch.slice(middle), mayStand)]
           return () => answers.forEach((answer) => answer())
         }
         mayStand ||= isSent && !isUndone(error)
@@ -102,7 +108,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     }
   }
 
-  return { commit, close: () => connection.drop() }
+  return { commit: (batch) => commit(batch), close: () => connection.drop() }
 }
 
 /** The time in which no database takes writes, logged when it begins and when it ends. */
