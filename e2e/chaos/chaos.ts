@@ -9,7 +9,7 @@ import { drawTimeline } from './timeline.ts'
 import { startPace } from './pace.ts'
 import { planFaults, FAULT_KINDS, sparingFirst, type FaultKind } from './fault-plan.ts'
 import { createFaults } from './faults.ts'
-import { watchFootprints } from './footprints.ts'
+import { OWN, watchFootprints } from './footprints.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { CLOSING_POLLS, createOrganiser, LASTING_POLLS, OPTIONS, PASSING_POLLS, POLLS } from './organiser.ts'
 import { answersByChapter, kindFigures, renderReport, spread, voteFigures, type ChaosReport } from './report.ts'
@@ -154,7 +154,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const answers = answersByChapter(journal.chapters, voters.answers)
   const figures = footprints.judge()
   for (const { name, residentBytes, heapBytes, descriptors } of figures) {
-    for (const [what, flatness] of Object.entries({ residentBytes, heapBytes, descriptors })) {
+    for (const [what, flatness] of Object.entries({ ...(name === OWN ? {} : { residentBytes, heapBytes }), descriptors })) {
       if (flatness.kind === 'grew')
         journal.violate('a process grew', `${name}: ${what} from ${flatness.first} to ${flatness.last}`)
     }

@@ -20,6 +20,8 @@ export interface Footprints {
   stop(): void
 }
 
+/** The name of this process, whose memory grows with what it keeps of the run and sends as floods. */
+export const OWN = 'chaos'
 const EVERY_MS = 5_000
 /** How often garbage is collected to see what is left. */
 const HEAP_EVERY_MS = 30_000
@@ -55,7 +57,7 @@ export function watchFootprints(lives: readonly Life[]): Footprints {
   const living = () => lives.filter(({ endedAt }) => endedAt === undefined)
   const look = () => {
     for (const { name, pid } of [
-      { name: 'chaos', pid: process.pid },
+      { name: OWN, pid: process.pid },
       ...living().map((life) => ({ name: life.name, pid: life.child.pid })),
     ]) {
       void measure(trackOf(name, pid))
