@@ -5,8 +5,9 @@ import { z } from 'zod'
 /** An origin as browsers send it: scheme, host and port, without a path. */
 export const originItem: z.ZodType<string, string> = z
   .string()
-  .refine((value) => URL.canParse(value) && new URL(value).origin === value, {
-    message: 'must hold origins such as https://vote.example.org, without a path',
+  .refine((value) => URL.canParse(value) && new URL(value).origin === value && !value.includes('*'), {
+    message:
+      'must hold origins such as https://vote.example.org, without a path, and each one by itself: no pattern is understood',
   })
 
 /** Whether a request with these headers may act for its user on a server that its client knows as the origin `self`. */
